@@ -1,0 +1,142 @@
+//! Speed of the products, one thread, weights in the cache: time for 256 weights and one column.
+//!
+//! `cargo bench -p r1-kernels --bench matmul [-- [FORMAT | ISA | stream | pack] ...]`. Formats take turns, so that a
+//! noisy neighbour hurts all alike; the table shows the median and the best of the turns. Cycles are estimated with the
+//! clock that a chain of multiplications shows at that moment. `stream` reads weights from memory instead, one column,
+//! next to a plain read of the same memory; `pack` measures repacking.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use r1_kernels::{Activations, Format, Isa, Matrix, Team, matmul};
+
+const TURNS: usize = 21;
+const COLUMNS: [usize; 5] = [1, 2, 4, 8, 64];
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let formats: Vec<Format> = named(Format::all(), &words, Format::name);
+    let isas: Vec<Isa> = named(Isa::available(), &words, Isa::name);
+    if words.iter().any(|word| word == "stream") {
+        isas.iter().for_each(|&isa| formats.iter().for_each(|&format| stream(isa, format)));
+    } else if words.iter().any(|word| word == "pack") {
+        formats.iter().for_each(|&format| pack(format));
+    } else {
+        isas.iter().for_each(|&isa| hot(isa, &formats));
+    }
+}
+
+/// The items whose names are among the words; all where none is.
+fn named<T: Copy>(all: impl Iterator<Item = T>, words: &[String], name: impl Fn(T) -> &'static str) -> Vec<T> {
+    let all: Vec<T> = all.collect();
+    let chosen: Vec<T> = all.iter().copied().filter(|&item| words.iter().any(|word| word == name(item))).collect();
+    if chosen.is_empty() { all } else { chosen }
+}
+
+/// Blocks of small scales; the codes do not matter to the time.
+fn weights(format: Format, rows: usize, cols: usize) -> Vec<u8> {
+    let mut data = vec![0x11; format.row_bytes(cols).expect("whole blocks") * rows];
+    data.iter_mut().step_by(3).for_each(|byte| *byte = 0x2a);
+    data
+}
+
+fn matrix(format: Format, rows: usize, cols: usize) -> Matrix {
+    Matrix::pack(format, rows, cols, &weights(format, rows, cols), &mut |_| true).expect("a matrix")
+}
+
+fn activations(isa: Isa, format: Format, len: usize, columns: usize) -> Activations {
+    let xs: Vec<f32> = (0..len * columns).map(|i| ((i * 7919) % 2001) as f32 / 1000.0 - 1.0).collect();
+    let mut x = Activations::new();
+    x.quantize(isa, &Team::new(1), format.activation(), len, &xs);
+    x
+}
+
+fn hot(isa: Isa, formats: &[Format]) {
+    let team = Team::new(1);
+    println!("{:<7} {:<7} {:>10}   median ns / best ns / best cycles", isa.name(), "format", "columns");
+    // Half a megabyte of weights at most: they stay in the second-level cache.
+    let (rows, cols) = (128, 2048);
+    let cases: Vec<_> = formats.iter().map(|&format| (format, matrix(format, rows, cols))).collect();
+    let mut out = vec![0.0; rows * COLUMNS[COLUMNS.len() - 1]];
+    for columns in COLUMNS {
+        let xs: Vec<_> = formats.iter().map(|&format| activations(isa, format, cols, columns)).collect();
+        let units = (rows * cols / 256 * columns) as f64;
+        let mut times = vec![Vec::new(); cases.len()];
+        let mut ghz: f64 = 0.0;
+        for _ in 0..TURNS {
+            ghz = ghz.max(clock());
+            for (((_, w), x), times) in cases.iter().zip(&xs).zip(&mut times) {
+                let mut once = || {
+                    let begin = Instant::now();
+                    matmul(isa, &team, w, x, black_box(&mut out[..rows * columns]));
+                    begin.elapsed().as_nanos() as f64 / units
+                };
+                once();
+                times.push((0..3).map(|_| once()).fold(f64::INFINITY, f64::min));
+            }
+        }
+        for ((format, _), times) in cases.iter().zip(&mut times) {
+            times.sort_by(f64::total_cmp);
+            let (median, best) = (times[TURNS / 2], times[0]);
+            println!("{:<7} {format:<7} {columns:>10}   {median:6.2} / {best:6.2} / {:6.2}", isa.name(), best * ghz);
+        }
+    }
+}
+
+/// Gigabytes a second of weights larger than any cache, one column, one thread and two.
+fn stream(isa: Isa, format: Format) {
+    let cols = 4096;
+    let rows = (256 << 20) / format.row_bytes(cols).expect("whole blocks");
+    let w = matrix(format, rows, cols);
+    let plain = vec![1u64; w.bytes() / 8];
+    let x = activations(isa, format, cols, 1);
+    let mut out = vec![0.0; rows];
+    for threads in [1, 2] {
+        let team = Team::new(threads);
+        let (mut products, mut reads) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS / 2 {
+            let rate = |begin: Instant| w.bytes() as f64 / begin.elapsed().as_secs_f64() / 1e9;
+            let begin = Instant::now();
+            matmul(isa, &team, &w, &x, black_box(&mut out));
+            products.push(rate(begin));
+            let begin = Instant::now();
+            let parts: Vec<&[u64]> = plain.chunks(16 << 10).collect();
+            team.run(parts.len(), |part| {
+                black_box(parts[part].iter().fold(0u64, |sum, &word| sum.wrapping_add(word)));
+            });
+            reads.push(rate(begin));
+        }
+        for (what, rates) in [("product", &mut products), ("read", &mut reads)] {
+            rates.sort_by(f64::total_cmp);
+            let (median, best) = (rates[rates.len() / 2], rates[rates.len() - 1]);
+            println!("{:<7} {format:<7} {threads} threads, {what:<8} {median:5.1} GB/s, best {best:5.1}", isa.name());
+        }
+    }
+}
+
+/// Gigabytes a second of repacking, source in the cache.
+fn pack(format: Format) {
+    let (rows, cols) = (64, 4096);
+    let data = weights(format, rows, cols);
+    let mut rates: Vec<f64> = (0..TURNS)
+        .map(|_| {
+            let begin = Instant::now();
+            black_box(Matrix::pack(format, rows, cols, black_box(&data), &mut |_| true).expect("a matrix"));
+            data.len() as f64 / begin.elapsed().as_secs_f64() / 1e9
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    println!("{format:<7} {:5.2} GB/s packed, best {:5.2}", rates[TURNS / 2], rates[TURNS - 1]);
+}
+
+/// Gigahertz, by a chain of multiplications of three cycles each.
+fn clock() -> f64 {
+    const LINKS: u32 = 20_000;
+    let begin = Instant::now();
+    let mut x = black_box(3u64);
+    for _ in 0..LINKS {
+        x = black_box(x.wrapping_mul(x));
+    }
+    black_box(x);
+    f64::from(LINKS) * 3.0 / begin.elapsed().as_nanos() as f64
+}

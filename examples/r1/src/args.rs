@@ -1,0 +1,330 @@
+//! Verbs and flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions};
+
+/// Run reasoning models of the DeepSeek-R1 family from GGUF files.
+///
+/// Without -m, the small model that ships with r1 runs: it does arithmetic and short word problems.
+#[derive(Debug, Parser)]
+#[command(name = "r1", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Answer one prompt: the thought is dimmed, then the answer
+    Run(RunArgs),
+    /// Hold a conversation; Ctrl-C stops a reply, a second one leaves
+    Chat(ChatArgs),
+    /// Turn text on standard input into token ids on one line
+    Tokenize(TokenizeArgs),
+    /// Turn token ids on standard input into text
+    Detokenize(DetokenizeArgs),
+    /// Print the prompt that a chat template makes of messages
+    Template(TemplateArgs),
+    /// Show metadata, tensors and a memory estimate without loading weights
+    Inspect(InspectArgs),
+    /// Measure prefill and decode speed
+    Bench(BenchArgs),
+    /// Measure how well the model predicts a text
+    Perplexity(PerplexityArgs),
+    /// Print the most probable next tokens for lines of token ids on standard input
+    Logits(LogitsArgs),
+    /// List what this build can run on
+    Devices(DevicesArgs),
+}
+
+/// The model and how it is loaded.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArgs {
+    /// GGUF file (any part of a split one); the model that ships with r1 where absent
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Threads that work; one for each processor by default
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+    /// Kernels: scalar, avx2 or avx512; the fastest by default [environment: R1_KERNELS]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernels: Option<String>,
+    /// How the file is read
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
+    pub(crate) load: Load,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Load {
+    /// Map the file into memory
+    Map,
+    /// Read it: slower, but safe when the file may change underneath
+    Read,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Cache {
+    /// Half precision
+    F16,
+    /// Single precision
+    F32,
+}
+
+/// The sequence's memory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SessionArgs {
+    /// Positions that prompt and reply may take; the model's own by default, at most 32768
+    #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) context: Option<u32>,
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
+    pub(crate) cache: Cache,
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SamplingArgs {
+    /// Tokens to generate at most, thought included
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// Temperature; 0 always takes the most probable token [default: 0.6, as the R1 paper samples]
+    #[arg(long, value_name = "T")]
+    pub(crate) temp: Option<f32>,
+    /// Keep the most probable tokens that together reach this probability; 1 keeps all [default: 0.95, as the R1 paper]
+    #[arg(long, value_name = "P")]
+    pub(crate) top_p: Option<f32>,
+    /// Keep this many of the most probable tokens; 0 keeps all
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<u32>,
+    /// Drop tokens less probable than this part of the best one's probability; 0 keeps all
+    #[arg(long, value_name = "P")]
+    pub(crate) min_p: Option<f32>,
+    /// Penalty on tokens that occurred before; 1 is none
+    #[arg(long, value_name = "X")]
+    pub(crate) repetition_penalty: Option<f32>,
+    /// Subtracted from the logits of tokens that occurred before
+    #[arg(long, value_name = "X")]
+    pub(crate) presence_penalty: Option<f32>,
+    /// Subtracted from the logits of tokens for each time they occurred before
+    #[arg(long, value_name = "X")]
+    pub(crate) frequency_penalty: Option<f32>,
+    /// Seed of the random numbers: same model, prompt and seed give the same tokens
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// End the answer where this text begins; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+}
+
+/// The chat template.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TemplateChoice {
+    /// Chat template: a file, or one of the presets; the model's own by default
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) template: Option<String>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Tell the template not to think, where it knows how
+    #[arg(long)]
+    pub(crate) no_think: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) template: TemplateChoice,
+    /// The prompt; "-" reads it from standard input
+    #[arg(value_name = "TEXT", required_unless_present = "prompt", conflicts_with = "prompt")]
+    pub(crate) text: Option<String>,
+    /// The prompt, as a flag
+    #[arg(short = 'p', long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+    /// Give the prompt to the model as it is, without a chat template
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Print one JSON object a line and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChatArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) template: TemplateChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizeArgs {
+    /// GGUF file; vocabulary-only files work
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Add what the model adds (BOS)
+    #[arg(long)]
+    pub(crate) bos: bool,
+    /// Let the text of control tokens stand for those tokens
+    #[arg(long)]
+    pub(crate) special: bool,
+    /// Print {"ids": [...]}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DetokenizeArgs {
+    /// GGUF file; vocabulary-only files work
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Print the text of control tokens, too
+    #[arg(long)]
+    pub(crate) special: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TemplateArgs {
+    /// GGUF file whose template is used
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Chat template: a file, or one of the presets; the model's own by default
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) template: Option<String>,
+    /// JSON array of {"role": ..., "content": ...}; a short example conversation by default
+    #[arg(long, value_name = "JSONFILE")]
+    pub(crate) messages: Option<PathBuf>,
+    /// End after the last message
+    #[arg(long)]
+    pub(crate) no_generation_prompt: bool,
+    /// Tell the template not to think, where it knows how
+    #[arg(long)]
+    pub(crate) no_think: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// GGUF file (any part of a split one); the model that ships with r1 where absent
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Positions that the memory estimate is for; the model's own by default
+    #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) context: Option<u32>,
+    /// How keys and values would be stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
+    pub(crate) cache: Cache,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Prompt length of the prefill test; 0 skips it
+    #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
+    pub(crate) prefill: usize,
+    /// Tokens of the decode test; 0 skips it
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
+    pub(crate) decode: usize,
+    /// Sequences that decode together
+    #[arg(short = 'b', long, value_name = "N,...", value_delimiter = ',', default_value = "1")]
+    pub(crate) batch: Vec<usize>,
+    /// Positions in the cache before the decode test starts
+    #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
+    pub(crate) depth: usize,
+    /// Times that each test runs; the median counts
+    #[arg(short = 'r', long, value_name = "N", default_value_t = 3)]
+    pub(crate) repeat: usize,
+    /// Print one JSON object a test
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerplexityArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The text
+    #[arg(short = 'f', long, value_name = "TEXTFILE")]
+    pub(crate) file: PathBuf,
+    /// The text is cut into pieces of this many tokens, each read from an empty cache
+    #[arg(short = 'c', long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) context: u32,
+    /// Read at most this many tokens
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogitsArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// How many of the most probable tokens are printed
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) top: usize,
+    /// Tokens of a line that one forward pass takes; changes no bit of the result
+    #[arg(long, value_name = "N")]
+    pub(crate) chunk: Option<usize>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArgs {
+    /// Print one JSON object a device
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl From<Load> for LoadMode {
+    fn from(load: Load) -> Self {
+        match load {
+            Load::Map => LoadMode::Map,
+            Load::Read => LoadMode::Read,
+        }
+    }
+}
+
+impl From<Cache> for CacheType {
+    fn from(cache: Cache) -> Self {
+        match cache {
+            Cache::F16 => CacheType::F16,
+            Cache::F32 => CacheType::F32,
+        }
+    }
+}
+
+impl SamplingArgs {
+    pub(crate) fn options(&self) -> GenerateOptions {
+        let d = SamplerOptions::default();
+        let sampler = SamplerOptions {
+            temperature: self.temp.unwrap_or(d.temperature),
+            top_p: self.top_p.unwrap_or(d.top_p),
+            top_k: self.top_k.unwrap_or(d.top_k),
+            min_p: self.min_p.unwrap_or(d.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(d.repetition_penalty),
+            presence_penalty: self.presence_penalty.unwrap_or(d.presence_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(d.frequency_penalty),
+            seed: self.seed,
+            ..d
+        };
+        GenerateOptions { sampler, max_tokens: self.max_tokens, stop: self.stop.clone(), ..Default::default() }
+    }
+}

@@ -1,0 +1,37 @@
+//! `r1 chat`: a conversation on the terminal.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use r1core::Chat;
+
+use crate::args::ChatArgs;
+use crate::output::{Display, Outcome, report_unfinished};
+use crate::{interrupt, open, run};
+
+pub(crate) fn run(args: &ChatArgs) -> Outcome {
+    let model = open::model(&args.model)?;
+    let session = model.session(open::session_options(&args.model, Some(&args.session)))?;
+    let mut chat = Chat::new(session, run::chat_options(&args.template)?)?;
+    let options = args.sampling.options();
+    let prompt = if io::stdin().is_terminal() { "> " } else { "" };
+    if !prompt.is_empty() {
+        eprintln!("Ctrl-C stops a reply, a second one leaves; an empty line or Ctrl-D leaves, too.");
+    }
+    let mut line = String::new();
+    loop {
+        interrupt::rearm();
+        eprint!("{prompt}");
+        io::stderr().flush()?;
+        line.clear();
+        if io::stdin().lock().read_line(&mut line)? == 0 || line.trim().is_empty() {
+            return Ok(());
+        }
+        interrupt::rearm();
+        let mut display = Display::new(false);
+        for event in chat.send(line.trim_end_matches(['\r', '\n']), &options)? {
+            if let Some(done) = display.show(&event?)? {
+                report_unfinished(done);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Opening models, the one that ships with r1 included.
+
+use std::path::Path;
+
+use r1core::{Gguf, LoadMode, Model, ModelOptions, SessionOptions, Tokenizer};
+
+use crate::args::{ModelArgs, SessionArgs};
+use crate::output::{Outcome, progress};
+use crate::{interrupt, output};
+
+/// The model that ships with r1.
+static SHIPPED: &[u8] = include_bytes!("../../../models/r1-tiny-q8_0.gguf");
+
+/// The header of a file, or of the model that ships.
+pub(crate) fn gguf(path: Option<&Path>, load: LoadMode) -> Outcome<Gguf> {
+    Ok(match path {
+        Some(path) => Gguf::open(path, load)?,
+        None => Gguf::from_bytes(SHIPPED)?,
+    })
+}
+
+/// A model with its weights.
+pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
+    let options = ModelOptions {
+        load: args.load.into(),
+        kernels: args.kernels.clone(),
+        cancel: interrupt::token(),
+        progress: progress(),
+    };
+    Ok(match &args.model {
+        Some(path) => Model::open_with(path, &options)?,
+        None => Model::load(gguf(None, LoadMode::Map)?, &options)?,
+    })
+}
+
+/// A file's tokenizer, without its weights.
+pub(crate) fn tokenizer(path: Option<&Path>) -> Outcome<Tokenizer> {
+    let gguf = gguf(path, LoadMode::HeaderOnly)?;
+    Ok(Tokenizer::from_metadata(gguf.metadata()).map_err(|e| match path {
+        Some(path) => e.file(path),
+        None => e,
+    })?)
+}
+
+/// Session options that the flags ask for.
+pub(crate) fn session_options(model: &ModelArgs, session: Option<&SessionArgs>) -> SessionOptions {
+    SessionOptions {
+        context: session.and_then(|s| s.context).map(|n| n as usize),
+        threads: model.threads.map(usize::from),
+        cache: session.map(|s| s.cache.into()).unwrap_or_default(),
+        prefill_chunk: None,
+        cancel: interrupt::token(),
+        progress: output::progress(),
+    }
+}
+
+/// The template that a flag names: the text of a file where there is one of that name, else the name of a preset.
+pub(crate) fn template_choice(choice: Option<&str>) -> Outcome<Option<String>> {
+    let Some(choice) = choice else { return Ok(None) };
+    if Path::new(choice).is_file() {
+        let text = std::fs::read_to_string(choice).map_err(|e| output::Failure::File(choice.to_owned(), e))?;
+        return Ok(Some(text));
+    }
+    Ok(Some(choice.to_owned()))
+}

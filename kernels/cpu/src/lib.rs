@@ -1,0 +1,29 @@
+//! Quantised block formats and CPU arithmetic for r1core: bytes in, floats out.
+//!
+//! A leaf: knows blocks, rows and threads, nothing of models, files or tokens.
+//!
+//! **Same bits everywhere.** The scalar code defines every result; the AVX2 and AVX-512 versions equal it bit for bit,
+//! whatever the number of columns, rows a thread or tiles. Integer sums inside a block are exact; floats are added by
+//! fused multiply-adds in one fixed order; reductions follow fixed trees.
+//!
+//! | room | turns |
+//! |---|---|
+//! | [`Isa`] | the processor into a proof of what it can run |
+//! | [`format`](mod@format) | a tensor type into its block layout and its dequantised values |
+//! | [`Activations`] | rows of floats into the quantised form that products read |
+//! | [`Matrix`], [`matmul`] | weights into a packed layout, and products with them |
+//! | [`ops`] | norms, rotations, gates, attention |
+//! | [`Team`] | small tasks into work for a few threads |
+
+mod activation;
+pub mod format;
+mod isa;
+mod matmul;
+pub mod ops;
+mod team;
+
+pub use activation::{ActivationKind, Activations, Q8x32, Q8x256};
+pub use format::{Format, type_name};
+pub use isa::{Isa, Level};
+pub use matmul::{Job, Matrix, PackError, dot_row, matmul, matmul_group};
+pub use team::Team;

@@ -1,0 +1,302 @@
+//! Blocks of 256 values.
+
+use std::arch::x86_64::*;
+
+use super::small::look_up;
+use super::{
+    Kernel, four, high_nibbles, kernels, load, load_halves, low_nibbles, merge, prefetch, shift, store, unroll,
+};
+use crate::activation::Q8x256;
+use crate::matmul::layout::*;
+use crate::matmul::tile::{Columns, Tile};
+
+kernels! {
+    Q8x256:
+    PackedQ2K => q2_k,
+    PackedQ3K => q3_k,
+    PackedQ4K => q4_k,
+    PackedQ5K => q5_k,
+    PackedQ6K => q6_k,
+    PackedIQ4XS => iq4_xs,
+}
+
+/// Adds the products of step `I`, counted from value `$base`, to the sums of the low and the high run.
+macro_rules! dots {
+    ($x:ident, $low:ident, $high:ident, $base:expr, $runs:expr, $codes:expr) => {{
+        const LOW: usize = $runs.low(0, I);
+        const HIGH: usize = $runs.high(0, I);
+        let (low, high) = $codes;
+        for n in 0..N {
+            $low[n] = _mm512_dpbusd_epi32($low[n], low, four(&$x[n].qs, $base + LOW));
+        }
+        for n in 0..N {
+            $high[n] = _mm512_dpbusd_epi32($high[n], high, four(&$x[n].qs, $base + HIGH));
+        }
+    }};
+}
+
+/// Defines a kernel of a format with a scale for 32 values and minimums; `codes` gives those of step `I` of a chunk,
+/// where the high run's are `2^high` times too large.
+macro_rules! thirty_twos {
+    ($name:ident($packed:ty), high: $high:literal, codes: |$w:ident, $c:ident| $codes:expr) => {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
+            const RUNS: Runs = Runs::HALVES;
+            let next = x.block_distance();
+            let mut total = [_mm512_setzero_ps(); N];
+            for ($w, x) in x.zip::<_, N>(w) {
+                let scales = scales(&$w.scales);
+                let mut integer = [_mm512_setzero_si512(); N];
+                for $c in 0..4 {
+                    prefetch::<_, N>($w, 2 * size_of::<$packed>(), $c, 4);
+                    prefetch::<_, N>(x, next, $c, 4);
+                    let mut low = [_mm512_setzero_si512(); N];
+                    let mut high = [_mm512_setzero_si512(); N];
+                    unroll!(I in [0 1 2 3 4 5 6 7] { dots!(x, low, high, 64 * $c, RUNS, $codes) });
+                    let (scale_low, scale_high) = two_scales::<$high>(&scales, $c);
+                    for n in 0..N {
+                        let low = _mm512_mullo_epi32(low[n], scale_low);
+                        let high = _mm512_mullo_epi32(high[n], scale_high);
+                        integer[n] = _mm512_add_epi32(integer[n], _mm512_add_epi32(low, high));
+                    }
+                }
+                // Dividing by 2^high is exact: an f16 is far from the smallest f32.
+                let d = _mm512_mul_ps(load_halves(&$w.d), _mm512_set1_ps(1.0 / (1 << $high) as f32));
+                let dmin = load_halves(&$w.dmin);
+                // After the chunks, where registers are free again.
+                let mins = mins(&$w.scales);
+                for n in 0..N {
+                    let mut minimum = _mm512_setzero_si512();
+                    for (&mins, &sums) in mins.iter().zip(&sums_of_32(&x[n].sums)) {
+                        minimum = _mm512_dpwssd_epi32(minimum, mins, _mm512_set1_epi32(sums));
+                    }
+                    let product = _mm512_mul_ps(d, _mm512_cvtepi32_ps(integer[n]));
+                    let value = _mm512_fnmadd_ps(dmin, _mm512_cvtepi32_ps(minimum), product);
+                    total[n] = _mm512_fmadd_ps(_mm512_set1_ps(x[n].d), value, total[n]);
+                }
+            }
+            store(&total, out);
+        }
+    };
+}
+
+thirty_twos!(q4_k(PackedQ4K), high: 4, codes: |w, c| {
+    let nibbles = load(&w.qs[8 * c + I]);
+    (low_nibbles(nibbles), _mm512_and_si512(nibbles, _mm512_set1_epi32(0xf0f0_f0f0u32 as i32)))
+});
+
+thirty_twos!(q5_k(PackedQ5K), high: 0, codes: |w, c| {
+    let (nibbles, fifth) = (load(&w.chunks[c].qs[I]), load(&w.chunks[c].qh[I / 4]));
+    let low = shift::<{ 2 * (I % 4) }, 4>(fifth);
+    let high = shift::<{ 2 * (I % 4) + 1 }, 4>(fifth);
+    (merge(low_nibbles(nibbles), low, 0x10), merge(high_nibbles(nibbles), high, 0x10))
+});
+
+/// Defines a kernel of a format with a scale for 16 values. `bias`, where there is one, is the power of two that the
+/// unsigned codes are too large by, as an exponent; `codes` gives those of step `I` of a chunk; `scales` the bytes with
+/// the signed scales of its four groups; `mins` those with its minimums.
+macro_rules! sixteens {
+    (
+        $name:ident($packed:ty, $runs:expr) $(, bias: $bias:literal)?, codes: |$w:ident| $codes:expr,
+        scales: $scales:expr $(, mins: $mins:expr, $dmin:ident)?
+    ) => {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
+            const RUNS: Runs = $runs;
+            let next = x.block_distance();
+            let mut total = [_mm512_setzero_ps(); N];
+            for (block, x) in x.zip::<_, N>(w) {
+                $(let starts = starts::<$bias, N>(x);)?
+                $(
+                    stringify!($dmin);
+                    let mut minimum = [_mm512_setzero_si512(); N];
+                )?
+                let mut integer = [_mm512_setzero_si512(); N];
+                for c in 0..4 {
+                    prefetch::<_, N>(block, 2 * size_of::<$packed>(), c, 4);
+                    prefetch::<_, N>(x, next, c, 4);
+                    let $w = &block.chunks[c];
+                    let base = RUNS.low(c, 0);
+                    let scales = $scales;
+                    $(
+                        let [first, second] = byte_pairs($mins);
+                        for n in 0..N {
+                            let [low, high] = [pair(&x[n].sums, base / 16), pair(&x[n].sums, base / 16 + 2)];
+                            minimum[n] = _mm512_dpwssd_epi32(minimum[n], first, low);
+                            minimum[n] = _mm512_dpwssd_epi32(minimum[n], second, high);
+                        }
+                    )?
+                    unroll!(H in [0 1] {
+                        let mut low = [_mm512_setzero_si512(); N];
+                        let mut high = [_mm512_setzero_si512(); N];
+                        $(
+                            const _: u32 = $bias;
+                            const LOW: usize = RUNS.low(0, 4 * H) / 16;
+                            const HIGH: usize = RUNS.high(0, 4 * H) / 16;
+                            for n in 0..N {
+                                low[n] = _mm512_set1_epi32(starts[n][base / 16 + LOW]);
+                                high[n] = _mm512_set1_epi32(starts[n][base / 16 + HIGH]);
+                            }
+                        )?
+                        unroll!(J in [0 1 2 3] {
+                            const I: usize = 4 * H + J;
+                            dots!(x, low, high, base, RUNS, $codes)
+                        });
+                        let scale_low = signed_byte::<{ 24 - 16 * H as u32 }>(scales);
+                        let scale_high = signed_byte::<{ 16 - 16 * H as u32 }>(scales);
+                        for n in 0..N {
+                            let low = _mm512_mullo_epi32(low[n], scale_low);
+                            let high = _mm512_mullo_epi32(high[n], scale_high);
+                            integer[n] = _mm512_add_epi32(integer[n], _mm512_add_epi32(low, high));
+                        }
+                    });
+                }
+                let d = load_halves(&block.d);
+                for n in 0..N {
+                    let value = _mm512_mul_ps(d, _mm512_cvtepi32_ps(integer[n]));
+                    $(let value = _mm512_fnmadd_ps(load_halves(&block.$dmin), _mm512_cvtepi32_ps(minimum[n]), value);)?
+                    total[n] = _mm512_fmadd_ps(_mm512_set1_ps(x[n].d), value, total[n]);
+                }
+            }
+            store(&total, out);
+        }
+    };
+}
+
+sixteens!(
+    q6_k(PackedQ6K, Runs::FAR), bias: 5,
+    codes: |w| {
+        let (nibbles, bits) = (load(&w.qs[I]), load(&w.qh[I / 2]));
+        let low = shift::<{ 2 * (I % 2) }, 4>(bits);
+        let high = shift::<{ 2 * (I % 2) + 4 }, 4>(bits);
+        (merge(low_nibbles(nibbles), low, 0x30), merge(high_nibbles(nibbles), high, 0x30))
+    },
+    scales: load(&w.scales)
+);
+
+sixteens!(
+    q3_k(PackedQ3K, Runs::HALVES), bias: 2,
+    codes: |w| {
+        let (two, third) = (load(&w.qs[I / 2]), load(&w.qh[I / 4]));
+        let third_low = shift::<{ 2 * (I % 4) }, 2>(third);
+        let third_high = shift::<{ 2 * (I % 4) + 1 }, 2>(third);
+        (merge(crumbs::<{ 4 * (I % 2) as u32 }>(two), third_low, 4),
+            merge(crumbs::<{ 4 * (I % 2) as u32 + 2 }>(two), third_high, 4))
+    },
+    scales: load(&w.scales)
+);
+
+sixteens!(
+    q2_k(PackedQ2K, Runs::HALVES),
+    codes: |w| {
+        let two = load(&w.qs[I / 2]);
+        (crumbs::<{ 4 * (I % 2) as u32 }>(two), crumbs::<{ 4 * (I % 2) as u32 + 2 }>(two))
+    },
+    scales: low_nibbles(load(&w.scales)), mins: high_nibbles(load(&w.scales)), dmin
+);
+
+sixteens!(
+    iq4_xs(PackedIQ4XS, Runs::SIXTEENS), bias: 7,
+    codes: |w| {
+        let nibbles = load(&w.qs[I]);
+        (look_up(&IQ4_STEPS, low_nibbles(nibbles)), look_up(&IQ4_STEPS, high_nibbles(nibbles)))
+    },
+    scales: {
+        // Both runs of a group of 32 have one scale.
+        // SAFETY: 32 bytes; the load needs no alignment.
+        let pairs = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(w.scales.as_ptr().cast()) });
+        let second = _mm512_andnot_si512(_mm512_set1_epi32(0xff), pairs);
+        let apart = _mm512_add_epi32(pairs, _mm512_sub_epi32(_mm512_slli_epi32::<8>(second), second));
+        _mm512_or_si512(apart, _mm512_slli_epi32::<8>(apart))
+    }
+);
+
+/// Two bits of every byte, from bit `FROM` up.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn crumbs<const FROM: u32>(bytes: __m512i) -> __m512i {
+    _mm512_and_si512(_mm512_srli_epi16::<FROM>(bytes), _mm512_set1_epi32(0x0303_0303))
+}
+
+/// The signed byte that `LEFT` more bits lie above.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn signed_byte<const LEFT: u32>(words: __m512i) -> __m512i {
+    _mm512_srai_epi32::<24>(_mm512_slli_epi32::<LEFT>(words))
+}
+
+/// Bytes 0 and 2 of every word as two i16, and bytes 1 and 3.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn byte_pairs(words: __m512i) -> [__m512i; 2] {
+    let mask = _mm512_set1_epi32(0x00ff_00ff);
+    [_mm512_and_si512(words, mask), _mm512_and_si512(_mm512_srli_epi16::<8>(words), mask)]
+}
+
+/// Sums `k` and `k + 1`, broadcast.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pair(sums: &[i16; 16], k: usize) -> __m512i {
+    _mm512_set1_epi32(i32::from(sums[k] as u16) | i32::from(sums[k + 1]) << 16)
+}
+
+/// `-(Σ q << BIAS)` of each group of 16 activations: what sums of biased codes start at.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn starts<const BIAS: u32, const N: usize>(x: &[Q8x256; N]) -> [[i32; 16]; N] {
+    let mut starts = [[0; 16]; N];
+    for n in 0..N {
+        // SAFETY: 32 bytes; the load needs no alignment.
+        let sums = _mm512_cvtepi16_epi32(unsafe { _mm256_loadu_si256(x[n].sums.as_ptr().cast()) });
+        let start = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32::<BIAS>(sums));
+        // SAFETY: 64 bytes; the store needs no alignment.
+        unsafe { _mm512_storeu_si512(starts[n].as_mut_ptr().cast(), start) };
+    }
+    starts
+}
+
+/// Sums of 32 activations as pairs of i16: groups 0 and 2, 1 and 3, 4 and 6, 5 and 7, as [`mins`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn sums_of_32(sums: &[i16; 16]) -> [i32; 4] {
+    // SAFETY: 32 bytes; the load needs no alignment.
+    let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
+    let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1));
+    let pairs = _mm256_permute4x64_epi64::<0b10_00>(_mm256_shuffle_epi8(sums, order));
+    let mut out = [0; 4];
+    // SAFETY: 16 bytes; the store needs no alignment.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(pairs)) };
+    out
+}
+
+/// The scales of Q4_K and Q5_K, a byte each, groups 0..4 and 4..8; see
+/// [`scales_and_mins`](crate::format::scales_and_mins).
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn scales(packed: &[Plane; 3]) -> [__m512i; 2] {
+    let (a, c) = (load(&packed[0]), load(&packed[2]));
+    [_mm512_and_si512(a, _mm512_set1_epi32(0x3f3f_3f3f)), merge(low_nibbles(c), _mm512_srli_epi16::<2>(a), 0x30)]
+}
+
+/// The minimums of Q4_K and Q5_K as pairs of i16: groups 0 and 2, 1 and 3, 4 and 6, 5 and 7.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn mins(packed: &[Plane; 3]) -> [__m512i; 4] {
+    let (b, c) = (load(&packed[1]), load(&packed[2]));
+    let [m02, m13] = byte_pairs(_mm512_and_si512(b, _mm512_set1_epi32(0x3f3f_3f3f)));
+    let [m46, m57] = byte_pairs(merge(high_nibbles(c), _mm512_srli_epi16::<2>(b), 0x30));
+    [m02, m13, m46, m57]
+}
+
+/// The scales of chunk `c`: of its low run times `2^HIGH`, and of its high run.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn two_scales<const HIGH: u32>(scales: &[__m512i; 2], c: usize) -> (__m512i, __m512i) {
+    let two = _mm512_srlv_epi32(scales[c / 2], _mm512_set1_epi32(16 * (c % 2) as i32));
+    let byte = _mm512_set1_epi32(0xff);
+    let low = _mm512_slli_epi32::<HIGH>(_mm512_and_si512(two, byte));
+    (low, _mm512_and_si512(_mm512_srli_epi32::<8>(two), byte))
+}

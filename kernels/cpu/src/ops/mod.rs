@@ -1,0 +1,30 @@
+//! Float operations of a transformer layer.
+//!
+//! Every operation is written once, over sixteen virtual lanes (`lanes.rs`), and compiled for each
+//! [`Level`](crate::Level): lane l takes the elements l, l + 16, l + 32, ... in ascending order, and a fixed tree joins
+//! the lanes. So all levels give the same bits (a NaN is a NaN; its payload is not specified). Results depend on the
+//! operands alone: never on threads, batch or tile sizes.
+
+mod add;
+mod attention;
+mod batch;
+mod exp;
+mod gate;
+mod lanes;
+mod norm;
+mod page;
+mod reduce;
+mod rope;
+mod softmax;
+mod split;
+mod tile;
+
+pub use add::{add, scale, soft_cap};
+pub use attention::{AttentionScratch, AttentionShape, SPLIT, attend, attend_rows, attend_split, merge};
+pub use batch::{AttentionBuffers, AttentionRun, attend_batch};
+pub use exp::{exp, exp_slice};
+pub use gate::{gelu, gelu_mul, silu, silu_mul};
+pub use norm::{rms_norm, rms_norm_heads};
+pub use page::{KvElement, KvSlice, PAGE, store_k, store_v};
+pub use reduce::{argmax, dot, log_sum_exp, max};
+pub use rope::{Rope, RopeKind, RopeScaling};

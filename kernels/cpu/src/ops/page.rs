@@ -1,0 +1,217 @@
+//! Pages of the key-value cache, as attention reads them.
+//!
+//! A page holds [`PAGE`] consecutive positions of one layer and one key-value head: the keys transposed, `[head_dim]`
+//! rows of 64, so that a vector holds one dimension of sixteen keys and scores need no sum across lanes; the values
+//! natural, 64 rows of `[head_dim]`.
+
+use super::lanes::{Lanes, Op, dispatch};
+use crate::isa::Isa;
+
+/// Positions in a page.
+pub const PAGE: usize = 64;
+
+/// One page of one key-value head. Slots that no position has reached yet may hold anything, NaN included.
+#[derive(Debug, Clone, Copy)]
+pub enum KvSlice<'a> {
+    /// IEEE half precision, as bits.
+    F16 {
+        /// Keys, `[head_dim_k][64]`.
+        k: &'a [u16],
+        /// Values, `[64][head_dim_v]`.
+        v: &'a [u16],
+    },
+    /// Single precision.
+    F32 {
+        /// Keys, `[head_dim_k][64]`.
+        k: &'a [f32],
+        /// Values, `[64][head_dim_v]`.
+        v: &'a [f32],
+    },
+}
+
+/// What a cache may hold: `f32`, or `u16` for the bits of an IEEE half.
+pub trait KvElement: Copy + Default + Send + Sync + sealed::Element {
+    /// The number as the cache holds it: a half rounds to nearest, ties to even.
+    fn from_f32(x: f32) -> Self;
+
+    /// The number.
+    fn to_f32(self) -> f32;
+}
+
+mod sealed {
+    use super::super::lanes::Lanes;
+
+    /// Sixteen at a time.
+    pub trait Element: Sized {
+        fn load<L: Lanes>(lanes: L, from: &[Self; 16]) -> L::V;
+        fn store<L: Lanes>(lanes: L, v: L::V, to: &mut [Self; 16]);
+    }
+}
+
+impl sealed::Element for u16 {
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, from: &[u16; 16]) -> L::V {
+        lanes.load_f16(from)
+    }
+
+    #[inline(always)]
+    fn store<L: Lanes>(lanes: L, v: L::V, to: &mut [u16; 16]) {
+        lanes.store_f16(v, to);
+    }
+}
+
+impl sealed::Element for f32 {
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, from: &[f32; 16]) -> L::V {
+        lanes.load(from)
+    }
+
+    #[inline(always)]
+    fn store<L: Lanes>(lanes: L, v: L::V, to: &mut [f32; 16]) {
+        lanes.store(v, to);
+    }
+}
+
+impl KvElement for u16 {
+    fn from_f32(x: f32) -> u16 {
+        half::f16::from_f32(x).to_bits()
+    }
+
+    fn to_f32(self) -> f32 {
+        half::f16::from_bits(self).to_f32()
+    }
+}
+
+impl KvElement for f32 {
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+
+    fn to_f32(self) -> f32 {
+        self
+    }
+}
+
+/// Writes the key `row`, `[head_dim]`, into `slot` (position modulo [`PAGE`]) of the keys of a page.
+///
+/// # Panics
+///
+/// When `page` is not `row.len() * 64` long or `slot` is not below 64.
+pub fn store_k<E: KvElement>(isa: Isa, page: &mut [E], slot: usize, row: &[f32]) {
+    struct Store<'a, E>(&'a mut [E], usize, &'a [f32]);
+    impl<E: KvElement> Op for Store<'_, E> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            let Store(page, slot, row) = self;
+            let dims = page.as_chunks_mut::<PAGE>().0;
+            for (dims, row) in dims.chunks_mut(16).zip(row.chunks(16)) {
+                let mut elements = [E::default(); 16];
+                E::store(lanes, lanes.load_part(row, 0.0), &mut elements);
+                for (dim, element) in dims.iter_mut().zip(elements) {
+                    dim[slot] = element;
+                }
+            }
+        }
+    }
+    assert_eq!(page.len(), row.len() * PAGE, "the page is for another head size");
+    assert!(slot < PAGE, "a page has no slot {slot}");
+    dispatch(isa, Store(page, slot, row));
+}
+
+/// Writes the value `row`, `[head_dim]`, into `slot` (position modulo [`PAGE`]) of the values of a page.
+///
+/// # Panics
+///
+/// When `page` is not `row.len() * 64` long or `slot` is not below 64.
+pub fn store_v<E: KvElement>(isa: Isa, page: &mut [E], slot: usize, row: &[f32]) {
+    struct Store<'a, E>(&'a mut [E], &'a [f32]);
+    impl<E: KvElement> Op for Store<'_, E> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            for (to, row) in self.0.chunks_mut(16).zip(self.1.chunks(16)) {
+                let mut elements = [E::default(); 16];
+                E::store(lanes, lanes.load_part(row, 0.0), &mut elements);
+                to.copy_from_slice(&elements[..to.len()]);
+            }
+        }
+    }
+    assert_eq!(page.len(), row.len() * PAGE, "the page is for another head size");
+    assert!(slot < PAGE, "a page has no slot {slot}");
+    dispatch(isa, Store(&mut page[slot * row.len()..][..row.len()], row));
+}
+
+/// Widens a page; `to` is as long.
+pub(super) fn widen(isa: Isa, from: &[u16], to: &mut [f32]) {
+    struct Widen<'a>(&'a [u16], &'a mut [f32]);
+    impl Op for Widen<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            // Pages are multiples of 64 elements.
+            for (from, to) in self.0.as_chunks::<16>().0.iter().zip(self.1.as_chunks_mut::<16>().0) {
+                lanes.store(lanes.load_f16(from), to);
+            }
+        }
+    }
+    dispatch(isa, Widen(from, to));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_those_of_the_half_crate_at_every_level() {
+        let mut numbers: Vec<f32> = (0..=u16::MAX).map(|bits| bits.to_f32()).collect();
+        // Ties, neighbours of ties, subnormal halves, overflow.
+        numbers.extend((0..0x8000_0000u32).step_by(30_011).map(f32::from_bits));
+        numbers
+            .extend((0x3300_0000..0x4780_0000u32).step_by(0x1000).flat_map(|b| [b - 1, b, b + 1]).map(f32::from_bits));
+        numbers.truncate(numbers.len() / 16 * 16);
+        for isa in Isa::available() {
+            let mut page = vec![0u16; numbers.len() * PAGE / PAGE];
+            for (numbers, page) in numbers.chunks(16).zip(page.chunks_mut(16)) {
+                // A page of heads of one dimension is a row of halves: its values lie side by side.
+                let mut values = [0u16; 16 * PAGE];
+                store_v(isa, &mut values, 5, numbers);
+                page.copy_from_slice(&values[5 * 16..6 * 16]);
+            }
+            let mut wide = vec![0.0; page.len()];
+            widen(isa, &page, &mut wide);
+            for ((&x, &bits), &back) in numbers.iter().zip(&page).zip(&wide) {
+                let expected = half::f16::from_f32_const(x);
+                if x.is_nan() {
+                    assert!(half::f16::from_bits(bits).is_nan() && back.is_nan());
+                } else {
+                    assert_eq!(bits, expected.to_bits(), "{x:e} at {}", isa.name());
+                    assert_eq!(back.to_bits(), expected.to_f32_const().to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_land_in_their_slot_and_nowhere_else() {
+        for head_dim in [1, 15, 16, 17, 80] {
+            let row: Vec<f32> = (0..head_dim).map(|d| d as f32 + 0.5).collect();
+            for slot in [0, 31, 63] {
+                let mut k = vec![-1.0f32; head_dim * PAGE];
+                let mut v = vec![0xbc00u16; head_dim * PAGE];
+                store_k(Isa::detect(), &mut k, slot, &row);
+                store_v(Isa::detect(), &mut v, slot, &row);
+                for s in 0..PAGE {
+                    for d in 0..head_dim {
+                        let expected = if s == slot { row[d] } else { -1.0 };
+                        assert_eq!(k[d * PAGE + s], expected);
+                        assert_eq!(v[s * head_dim + d].to_f32(), expected);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a model will need, told from its header alone.
+
+use crate::cache::CacheType;
+use crate::config::Config;
+use crate::gguf::{Gguf, TensorInfo};
+use crate::{Error, ErrorKind, Result};
+use r1_kernels::ops::PAGE;
+
+/// Memory that a model and one session need, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Repacked weights.
+    pub weights: u64,
+    /// Keys and values of one session at the full context asked for. They are allocated as positions arrive.
+    pub cache: u64,
+    /// Buffers of the forward pass for one prefill chunk of [`Estimate::CHUNK`] tokens.
+    pub compute: u64,
+    /// The embedding table, read from the file where it is mapped (memory that the system may take back).
+    pub mapped: u64,
+    /// Positions that the cache figure is for.
+    pub context: u64,
+}
+
+impl Estimate {
+    /// The prefill chunk that [`Estimate::compute`] is for.
+    pub const CHUNK: u64 = 512;
+
+    /// Reads no weights: works on headers of models far larger than memory.
+    ///
+    /// `context` defaults to the model's own.
+    ///
+    /// # Errors
+    /// As [`Config::from_gguf`]; `Argument` where the numbers overflow.
+    pub fn new(gguf: &Gguf, config: &Config, context: Option<usize>, cache: CacheType) -> Result<Estimate> {
+        let context = context.unwrap_or(config.context_length) as u64;
+        let size = |name: &str| gguf.tensor(name).map_or(0, TensorInfo::byte_len);
+        let mapped = size("token_embd.weight");
+        let all: u64 = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
+        // A tied output is a repacked copy of the embedding table.
+        let weights = if gguf.tensor("output.weight").is_some() { all - mapped } else { all };
+        let positions = context.div_ceil(PAGE as u64).checked_mul(PAGE as u64);
+        let per_position = (config.cache_values_per_position() * cache.value_bytes()) as u64;
+        let cache = positions
+            .and_then(|p| p.checked_mul(per_position))
+            .ok_or_else(|| Error::new(ErrorKind::Argument, format!("a context of {context} is out of range")))?;
+        Ok(Estimate { weights, cache, compute: compute_bytes(config), mapped, context })
+    }
+
+    /// Weights, cache and compute together.
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.cache).saturating_add(self.compute)
+    }
+}
+
+/// Residual, normed rows, the widest block's buffers, their quantised copies, and one row of logits.
+fn compute_bytes(config: &Config) -> u64 {
+    let widest = config
+        .layers
+        .iter()
+        .map(|layer| {
+            let a = layer.attention;
+            let attention = 2 * a.heads * a.key_dim.max(a.value_dim) + a.kv_heads * (a.key_dim + a.value_dim);
+            attention + 2 * layer.feed_forward.width
+        })
+        .max()
+        .unwrap_or(0);
+    let row = 2 * config.embedding_length + widest;
+    // 4 bytes a value, and a little over 1 for its quantised copy.
+    Estimate::CHUNK * (row as u64) * 5 + config.vocabulary as u64 * 4
+}

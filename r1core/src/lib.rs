@@ -1,0 +1,82 @@
+//! Runs reasoning models of the DeepSeek-R1 family inside your program: a GGUF file in, a stream of thoughts and
+//! answers out.
+//!
+//! ```no_run
+//! use r1core::{Chat, ChatOptions, Event, GenerateOptions, Model, SessionOptions};
+//!
+//! let model = Model::open("model.gguf")?;
+//! let mut chat = Chat::new(model.session(SessionOptions::default())?, ChatOptions::default())?;
+//! for event in chat.send("What is 37 * 24?", &GenerateOptions::default())? {
+//!     match event? {
+//!         Event::Thought(text) => eprint!("{text}"),
+//!         Event::Answer(text) => print!("{text}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), r1core::Error>(())
+//! ```
+//!
+//! # The rooms, in the order of the data
+//!
+//! | room | turns | may use |
+//! |---|---|---|
+//! | [`Error`] | an act that failed into a code, a place and a remedy | |
+//! | [`gguf`] | bytes into metadata and a tensor directory | |
+//! | [`tokenizer`] | text into token ids and back | `gguf` |
+//! | [`chat`] | messages into prompt text | |
+//! | [`config`] | metadata into checked numbers and a list of layers | `gguf` |
+//! | `weights` | the directory into typed, repacked weights | `gguf`, `config`, kernels |
+//! | [`KvCache`] | a description into memory for keys and values | `config`, kernels |
+//! | [`Model`], [`Runner`] | tokens and caches into logits | all above |
+//! | [`sampler`] | logits into a token | |
+//! | [`reasoning`] | tokens into thoughts and answers | |
+//! | [`Session`], [`Chat`] | the loop: prompt, decode, stop, cancel | all above |
+//!
+//! # Promises
+//!
+//! * **The host never dies.** Files, templates and arguments are checked; every failure is an [`Error`]. Unsafe code is
+//!   confined to the kernels and to the file mapping.
+//! * **Same bits everywhere.** Logits depend on the model, the tokens and their positions: not on the batch, the split
+//!   of a prompt, the threads or the instruction set. The random number of a position depends on the seed and the
+//!   position.
+//! * **Threads.** [`Model`] is shared freely. [`Session`], [`Chat`] and [`Runner`] are used by one thread at a time (the
+//!   compiler sees to it) and may move between threads; each works with its own team of threads, which sleeps when
+//!   idle. There is no global pool, no signal handler, no output, and no environment variable is read but
+//!   `R1_KERNELS`.
+#![deny(unsafe_code)]
+
+mod cache;
+mod cancel;
+#[path = "chat_mj/mod.rs"]
+pub mod chat;
+pub mod config;
+mod device;
+mod error;
+mod estimate;
+pub mod gguf;
+mod model;
+mod progress;
+pub mod reasoning;
+pub mod sampler;
+mod session;
+pub mod tokenizer;
+mod weights;
+
+pub use cache::{CacheType, KvCache};
+pub use cancel::CancelToken;
+pub use chat::{ChatTemplate, Message, RenderOptions};
+pub use config::Config;
+pub use device::Device;
+pub use error::{Error, ErrorKind, Place, Result};
+pub use estimate::Estimate;
+pub use gguf::{Gguf, LoadMode};
+pub use model::{Model, ModelOptions, Runner, Step, Wanted};
+pub use r1_kernels::Format;
+pub use progress::{Progress, ProgressFn, Stage};
+pub use reasoning::{CloseReason, ThinkTags};
+pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
+pub use session::{
+    Chat, ChatOptions, Done, Event, Finish, GenerateOptions, Generation, GenerationState, Reply, Session,
+    SessionOptions, TokenEvent, Usage,
+};
+pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};

@@ -1,0 +1,263 @@
+//! The forward pass: new tokens of one or many sequences in, logits out.
+
+use super::Model;
+use super::attention::{self, AttentionScratch};
+use super::feed_forward::{self, FeedForwardScratch};
+use super::project::Projector;
+use crate::cache::KvCache;
+use crate::cancel::CancelToken;
+use crate::{Error, ErrorKind, Result};
+use r1_kernels::{Isa, Team, ops};
+
+/// New tokens of one sequence. They take the positions after those in `cache`.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// The sequence's past; holds the new positions too when the run succeeds.
+    pub cache: &'a mut KvCache,
+    /// At least one token.
+    pub tokens: &'a [u32],
+    /// Which positions' logits are wanted.
+    pub wanted: Wanted,
+}
+
+/// The positions of a [`Step`] whose logits are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// None: the step only fills the cache.
+    None,
+    /// The last position's.
+    Last,
+    /// Every position's.
+    All,
+}
+
+/// Runs a model's forward pass on its own team of threads, reusing its buffers. One caller at a time; make one runner
+/// for each thread that works.
+///
+/// The result for a sequence depends on its tokens and positions only: other sequences in the same run, the split of
+/// its tokens into runs, the number of threads and the instruction set change no bit of it.
+#[derive(Debug)]
+pub struct Runner {
+    model: Model,
+    team: Team,
+    buffers: Buffers,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    /// The rows' positions, the steps' rows one after the other.
+    positions: Vec<usize>,
+    /// Bytes of one embedding row.
+    embedding: Vec<u8>,
+    /// Indices of the rows whose logits are wanted.
+    wanted: Vec<usize>,
+    /// The residual stream, `[row][embedding_length]`.
+    residual: Vec<f32>,
+    /// A block's normed input or its output, `[row][embedding_length]`.
+    normed: Vec<f32>,
+    rotations: Vec<Rotations>,
+    projector: Projector,
+    attention: AttentionScratch,
+    feed_forward: FeedForwardScratch,
+    logits: Vec<f32>,
+}
+
+/// Cosines and sines of every row for one rope variant, `[row][n_rot / 2]` each.
+#[derive(Debug, Default)]
+pub(super) struct Rotations {
+    pub(super) cos: Vec<f32>,
+    pub(super) sin: Vec<f32>,
+    pub(super) half: usize,
+}
+
+/// What the blocks of a layer share.
+pub(super) struct Pass<'a> {
+    pub(super) isa: Isa,
+    pub(super) team: &'a Team,
+    /// Every row's position in its sequence.
+    pub(super) positions: &'a [usize],
+    pub(super) norm_eps: f32,
+    pub(super) width: usize,
+}
+
+impl Runner {
+    /// A runner with `threads` threads, the caller's included; `None` takes one for each processor that the system
+    /// offers. Out-of-range counts are clamped to 1..=256.
+    pub fn new(model: &Model, threads: Option<usize>) -> Runner {
+        let offered = || std::thread::available_parallelism().map_or(1, |n| n.get());
+        Runner { model: model.clone(), team: Team::new(threads.unwrap_or_else(offered)), buffers: Buffers::default() }
+    }
+
+    /// The model that runs.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Threads that work, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Runs `steps` as one batch and returns the wanted logits as `[row][vocabulary]`, in the order of the steps and
+    /// their positions.
+    ///
+    /// # Errors
+    /// `Argument` for an empty step or a token outside the vocabulary, `ContextFull` where a cache lacks room,
+    /// `OutOfMemory`, `Cancelled`. After an error every cache holds what it held before.
+    pub fn run(&mut self, steps: &mut [Step<'_>], cancel: &CancelToken) -> Result<&[f32]> {
+        let Runner { model, team, buffers } = self;
+        let inner = &*model.inner;
+        let (config, weights) = (&inner.config, &inner.weights);
+        let width = config.embedding_length;
+        cancel.check()?;
+        buffers.collect_rows(steps, weights.embedding.rows())?;
+        for step in steps.iter_mut() {
+            step.cache.reserve(step.tokens.len())?;
+        }
+        let positions = std::mem::take(&mut buffers.positions);
+        let pass = Pass { isa: inner.isa, team, positions: &positions, norm_eps: config.norm_eps, width };
+
+        buffers.residual.resize(positions.len() * width, 0.0);
+        buffers.normed.resize(positions.len() * width, 0.0);
+        let tokens = steps.iter().flat_map(|s| s.tokens.iter().copied());
+        for (token, out) in tokens.zip(buffers.residual.chunks_exact_mut(width)) {
+            weights.embedding.row(token, &mut buffers.embedding, out)?;
+            if config.embedding_scale != 1.0 {
+                ops::scale(pass.isa, out, config.embedding_scale);
+            }
+        }
+        buffers.rotations.resize_with(config.ropes.len(), Rotations::default);
+        for (rotations, rope) in buffers.rotations.iter_mut().zip(&inner.ropes) {
+            rotations.fill(rope, &positions);
+        }
+
+        let last = config.layers.len() - 1;
+        for (il, (layer, layer_weights)) in config.layers.iter().zip(&weights.layers).enumerate() {
+            cancel.check()?;
+            // Past the last layer's cache only the wanted rows matter.
+            let wanted = (il == last).then_some(&*buffers.wanted);
+            attention::run(
+                &pass,
+                il,
+                &layer.attention,
+                &layer_weights.attention,
+                &buffers.rotations[layer.attention.rope],
+                steps,
+                &mut buffers.projector,
+                &mut buffers.attention,
+                &mut buffers.residual,
+                &mut buffers.normed,
+            );
+            if let Some(wanted) = wanted {
+                keep_rows(&mut buffers.residual, wanted, width);
+            }
+            if !buffers.residual.is_empty() {
+                feed_forward::run(
+                    &pass,
+                    &layer.feed_forward,
+                    &layer_weights.feed_forward,
+                    &mut buffers.projector,
+                    &mut buffers.feed_forward,
+                    &mut buffers.residual,
+                    &mut buffers.normed,
+                );
+            }
+        }
+        cancel.check()?;
+
+        let vocabulary = config.vocabulary;
+        let count = buffers.wanted.len();
+        buffers.logits.resize(count * vocabulary, 0.0);
+        if count > 0 {
+            norm_rows(&pass, &buffers.residual, &weights.output_norm, &mut buffers.normed);
+            buffers.projector.project(
+                pass.isa,
+                team,
+                &buffers.normed[..count * width],
+                width,
+                &mut [(&weights.output, &mut buffers.logits)],
+            );
+            if let Some(cap) = config.logit_soft_cap {
+                ops::soft_cap(pass.isa, &mut buffers.logits, cap);
+            }
+        }
+        for step in steps {
+            step.cache.commit(step.tokens.len());
+        }
+        buffers.positions = positions;
+        Ok(&buffers.logits)
+    }
+}
+
+impl Buffers {
+    /// Lists the rows of `steps` and checks every token.
+    fn collect_rows(&mut self, steps: &[Step<'_>], vocabulary: usize) -> Result<()> {
+        self.positions.clear();
+        self.wanted.clear();
+        for step in steps {
+            if step.tokens.is_empty() {
+                return Err(Error::new(ErrorKind::Argument, "a step needs at least one token"));
+            }
+            if let Some(bad) = step.tokens.iter().find(|t| **t as usize >= vocabulary) {
+                return Err(Error::new(
+                    ErrorKind::Argument,
+                    format!("token {bad} is outside the vocabulary of {vocabulary}"),
+                ));
+            }
+            let (start, first) = (self.positions.len(), step.cache.len());
+            let count = step.tokens.len();
+            self.positions.extend(first..first + count);
+            match step.wanted {
+                Wanted::None => {}
+                Wanted::Last => self.wanted.push(start + count - 1),
+                Wanted::All => self.wanted.extend(start..start + count),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rotations {
+    fn fill(&mut self, rope: &ops::Rope, positions: &[usize]) {
+        self.half = rope.pairs();
+        self.cos.resize(positions.len() * self.half, 0.0);
+        self.sin.resize(positions.len() * self.half, 0.0);
+        let out = self.cos.chunks_exact_mut(self.half).zip(self.sin.chunks_exact_mut(self.half));
+        for (position, (cos, sin)) in positions.iter().zip(out) {
+            rope.angles(*position, cos, sin);
+        }
+    }
+
+    /// Cosines and sines of one row.
+    pub(super) fn row(&self, row: usize) -> (&[f32], &[f32]) {
+        let range = row * self.half..(row + 1) * self.half;
+        (&self.cos[range.clone()], &self.sin[range])
+    }
+}
+
+/// RMS norm of every row of `xs` into `out`, both `[row][width]`.
+pub(super) fn norm_rows(pass: &Pass<'_>, xs: &[f32], weight: &[f32], out: &mut Vec<f32>) {
+    let width = weight.len();
+    out.resize(xs.len(), 0.0);
+    pass.team.for_each_chunk(out, width, |row, out| {
+        ops::rms_norm(pass.isa, &xs[row * width..][..width], weight, pass.norm_eps, out);
+    });
+}
+
+/// Adds a block's output to the residual stream, through the block's post norm where it has one.
+pub(super) fn add_to_residual(pass: &Pass<'_>, output: &mut [f32], post_norm: Option<&[f32]>, residual: &mut [f32]) {
+    if let Some(weight) = post_norm {
+        for row in output.chunks_exact_mut(weight.len()) {
+            ops::rms_norm_heads(pass.isa, row, weight, pass.norm_eps, weight.len());
+        }
+    }
+    ops::add(pass.isa, residual, output);
+}
+
+/// Moves the wanted rows to the front and drops the others. `wanted` ascends.
+fn keep_rows(rows: &mut Vec<f32>, wanted: &[usize], width: usize) {
+    for (to, from) in wanted.iter().enumerate() {
+        rows.copy_within(from * width..(from + 1) * width, to * width);
+    }
+    rows.truncate(wanted.len() * width);
+}

@@ -1,0 +1,193 @@
+//! A conversation: messages in, thoughts and answers out.
+
+use super::generation::Input;
+use super::{Event, GenerateOptions, GenerationState, Session};
+use crate::chat::{ChatTemplate, Message, RenderOptions};
+use crate::reasoning::ThinkTags;
+use crate::tokenizer::{EncodeOptions, Tokenizer};
+use crate::{Error, ErrorKind, Result};
+
+/// How a conversation is held. `ChatOptions::default()` is right for most hosts.
+#[derive(Debug, Clone, Default)]
+pub struct ChatOptions {
+    /// The chat template: its text, or the name of a preset. `None` takes the file's own.
+    pub template: Option<String>,
+    /// Messages that come first. For files of the R1 family put instructions into the user's turn instead of a system
+    /// message, as their authors advise.
+    pub messages: Vec<Message>,
+    /// What the template's `enable_thinking` is, for templates that read it.
+    pub enable_thinking: Option<bool>,
+}
+
+/// A conversation on one session. The whole history is rendered for every turn, as the template wants it (most drop the
+/// thoughts of earlier turns); what the cache already holds of it is not computed again.
+///
+/// ```no_run
+/// use r1core::{Chat, ChatOptions, Event, Model, SessionOptions};
+/// let model = Model::open("model.gguf")?;
+/// let mut chat = Chat::new(model.session(SessionOptions::default())?, ChatOptions::default())?;
+/// for event in chat.send("What is 37 * 24?", &Default::default())? {
+///     match event? {
+///         Event::Thought(text) => eprint!("{text}"),
+///         Event::Answer(text) => print!("{text}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), r1core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Chat {
+    session: Session,
+    template: ChatTemplate,
+    enable_thinking: Option<bool>,
+    messages: Vec<Message>,
+    /// Texts that must not work as control tokens when a user types them.
+    specials: Vec<String>,
+    turn: Option<Turn>,
+}
+
+/// The turn that is being generated.
+#[derive(Debug)]
+struct Turn {
+    user: Message,
+    tags: Option<ThinkTags>,
+    thought: String,
+    answer: String,
+}
+
+/// A running reply: an iterator over [`Event`]s. The turn joins the history with its last event; dropping the reply
+/// earlier forgets the turn.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    chat: &'a mut Chat,
+    state: GenerationState,
+}
+
+impl Iterator for Reply<'_> {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.chat.next_event(&mut self.state)
+    }
+}
+
+impl Chat {
+    /// A conversation on `session`, whose tokens are replaced with the first turn.
+    ///
+    /// # Errors
+    /// `NoTemplate` where the file has no template and none is chosen; `Template` where it does not parse.
+    pub fn new(session: Session, options: ChatOptions) -> Result<Chat> {
+        let template = session.model().chat_template(options.template.as_deref())?;
+        let specials = special_texts(session.model().tokenizer());
+        Ok(Chat {
+            session,
+            template,
+            enable_thinking: options.enable_thinking,
+            messages: options.messages,
+            specials,
+            turn: None,
+        })
+    }
+
+    /// The messages so far. A reply's content holds its thought, in tags, and its answer.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The session that the conversation is held on.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Gives the session back.
+    pub fn into_session(self) -> Session {
+        self.session
+    }
+
+    /// Sends a user's message and streams the reply.
+    ///
+    /// # Errors
+    /// `Template` where the template refuses the conversation; `ContextFull` where it does not fit; `Argument` for
+    /// options out of range.
+    pub fn send(&mut self, text: &str, options: &GenerateOptions) -> Result<Reply<'_>> {
+        let state = self.begin(text, options)?;
+        Ok(Reply { chat: self, state })
+    }
+
+    /// As [`Chat::send`], for hosts that keep the generation apart; pull its events with [`Chat::next_event`].
+    ///
+    /// # Errors
+    /// As [`Chat::send`].
+    pub fn begin(&mut self, text: &str, options: &GenerateOptions) -> Result<GenerationState> {
+        let user = Message::user(text);
+        self.messages.push(user);
+        let prompt = self.prompt();
+        let user = self.messages.pop().unwrap_or_else(|| Message::user(text));
+        let (tokens, tail) = prompt?;
+        self.session.check_room(0, tokens.len())?;
+        let tags = options.tags.clone().or_else(|| self.session.model().think_tags());
+        let state = GenerationState::with_input(&self.session, Input::Replace(tokens), &tail, options)?;
+        self.turn = Some(Turn { user, tags, thought: String::new(), answer: String::new() });
+        Ok(state)
+    }
+
+    /// The next event of the generation that [`Chat::begin`] began; see [`GenerationState::next_event`].
+    pub fn next_event(&mut self, state: &mut GenerationState) -> Option<Result<Event>> {
+        let event = state.next_event(&mut self.session);
+        match (&event, &mut self.turn) {
+            (Some(Ok(Event::Thought(text))), Some(turn)) => turn.thought += text,
+            (Some(Ok(Event::Answer(text))), Some(turn)) => turn.answer += text,
+            (Some(Ok(Event::Done(_))), Some(_)) => self.record_turn(),
+            _ => {}
+        }
+        event
+    }
+
+    fn record_turn(&mut self) {
+        if let Some(Turn { user, tags, thought, answer }) = self.turn.take() {
+            let content = match tags.filter(|_| !thought.is_empty()) {
+                Some(tags) => tags.wrap(&thought, &answer),
+                None => answer,
+            };
+            self.messages.extend([user, Message::assistant(content)]);
+        }
+    }
+
+    /// The tokens of the conversation up to the assistant's turn, and the generation prompt at its end.
+    fn prompt(&self) -> Result<(Vec<u32>, String)> {
+        let options = RenderOptions {
+            messages: &self.messages,
+            add_generation_prompt: true,
+            enable_thinking: self.enable_thinking,
+            ..RenderOptions::default()
+        };
+        let specials: Vec<&str> = self.specials.iter().map(String::as_str).collect();
+        let prompt = self.template.render_prompt(&options, &specials)?;
+        let tokenizer = self.session.model().tokenizer();
+        let mut tokens = Vec::new();
+        for piece in prompt.pieces() {
+            tokens.extend(tokenizer.encode(piece, EncodeOptions { add_bos: false, parse_special: true }));
+        }
+        if tokens.is_empty() {
+            return Err(Error::new(ErrorKind::Template, "the template renders to nothing"));
+        }
+        with_one_bos(tokenizer, &mut tokens);
+        Ok((tokens, prompt.tail().to_owned()))
+    }
+}
+
+/// Exactly one BOS where the model wants one, whether or not the template prints it.
+fn with_one_bos(tokenizer: &Tokenizer, tokens: &mut Vec<u32>) {
+    let Some(bos) = tokenizer.bos() else { return };
+    let printed = tokens.iter().take_while(|t| **t == bos).count();
+    if printed == 0 && tokenizer.add_bos() {
+        tokens.insert(0, bos);
+    } else if printed > 1 {
+        tokens.drain(1..printed);
+    }
+}
+
+/// Texts of all tokens that have a meaning of their own.
+fn special_texts(tokenizer: &Tokenizer) -> Vec<String> {
+    (0..tokenizer.len() as u32).filter_map(|id| tokenizer.special_text(id)).map(str::to_owned).collect()
+}

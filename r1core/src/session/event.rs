@@ -1,0 +1,91 @@
+//! What a host sees of a generation.
+
+use std::time::Duration;
+
+use crate::reasoning::CloseReason;
+
+/// One step of a generation, in the order in which things happen: pieces of thought and answer, then [`Event::Usage`],
+/// then [`Event::Done`], which is the last.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A piece of the thought: whole characters, never empty, tags removed.
+    Thought(String),
+    /// A piece of the answer: whole characters, never empty.
+    Answer(String),
+    /// One generated token, where [`GenerateOptions::logprobs`](super::GenerateOptions::logprobs) asks for them. Comes
+    /// before the text that the token completes.
+    Token(TokenEvent),
+    /// Counts and times.
+    Usage(Usage),
+    /// The end.
+    Done(Done),
+}
+
+/// A generated token with its probabilities under the model's own distribution (before temperature, penalties and cuts).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenEvent {
+    /// The token.
+    pub id: u32,
+    /// Its log-probability, natural logarithm.
+    pub logprob: f32,
+    /// The most probable tokens and their log-probabilities, best first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// Token counts and times of one generation. `reasoning + tag + forced + answer` is the number of generated tokens, the
+/// end token aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Tokens of the prompt, those found in the cache included.
+    pub prompt: usize,
+    /// Tokens of the prompt that were still in the cache and not computed again.
+    pub cached: usize,
+    /// Thought tokens that the model chose.
+    pub reasoning: usize,
+    /// Tokens of the thought's opening and closing tags.
+    pub tag: usize,
+    /// Tokens that were forced on the model.
+    pub forced: usize,
+    /// Answer tokens.
+    pub answer: usize,
+    /// Time in the prompt.
+    pub prefill: Duration,
+    /// Time from the end of the prompt to the end of the generation.
+    pub decode: Duration,
+}
+
+/// How a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// Why it ended.
+    pub finish: Finish,
+    /// Why the thought ended.
+    pub close: CloseReason,
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Finish {
+    /// The model ended its turn, or a stop text was reached.
+    Stop,
+    /// The token limit was reached.
+    Length,
+    /// The host cancelled.
+    Cancelled,
+    /// The context is full.
+    Context,
+}
+
+impl Finish {
+    /// The name used in JSON: `stop`, `length`, `cancelled`, `context`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::Cancelled => "cancelled",
+            Finish::Context => "context",
+        }
+    }
+}

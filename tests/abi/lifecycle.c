@@ -1,0 +1,212 @@
+/* What works: loading in every way, tokens there and back, sessions, chats, streams, in any order of freeing. */
+#include "check.h"
+
+static const char* path;
+
+static uint8_t* read_file(size_t* len) {
+    FILE* file = fopen(path, "rb");
+    if (file == NULL) exit(3);
+    fseek(file, 0, SEEK_END);
+    *len = (size_t)ftell(file);
+    rewind(file);
+    uint8_t* data = malloc(*len);
+    if (data == NULL || fread(data, 1, *len, file) != *len) exit(3);
+    fclose(file);
+    return data;
+}
+
+static size_t encode(const r1_tokenizer* tokenizer, const char* text, uint32_t* tokens, size_t capacity) {
+    size_t count = 0;
+    EXPECT(R1_OK, r1_tokenizer_encode(tokenizer, text, R1_NUL, R1_ENCODE_BOS, tokens, capacity, &count, &err));
+    return count;
+}
+
+/* Reads a stream to its end and keeps its text. */
+static void collect(r1_stream* stream, char* thought, char* answer, r1_event* usage, r1_event* done) {
+    r1_event event = R1_EVENT_INIT;
+    r1_status status;
+    thought[0] = answer[0] = 0;
+    while ((status = r1_stream_next(stream, &event, NULL)) == R1_OK) {
+        CHECK(event.text == NULL || strlen(event.text) == event.text_len);
+        if (event.kind == R1_EVENT_THOUGHT) strcat(thought, event.text);
+        if (event.kind == R1_EVENT_ANSWER) strcat(answer, event.text);
+        if (event.kind == R1_EVENT_USAGE) *usage = event;
+        if (event.kind == R1_EVENT_DONE) *done = event;
+    }
+    CHECK(status == R1_DONE);
+    CHECK(r1_stream_next(stream, &event, NULL) == R1_DONE);
+}
+
+static void versions(void) {
+    CHECK(r1_abi_version() == R1_ABI_VERSION);
+    CHECK(strchr(r1_version_string(), '.') != NULL);
+    CHECK(strstr(r1_build_info_json(), "\"abi\":1") != NULL);
+    CHECK(strcmp(r1_status_str(R1_ERR_BUSY), "R1_ERR_BUSY") == 0);
+}
+
+static void tokens_there_and_back(r1_model* model) {
+    static const char text[] = "37 * 24 = 888, na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x99\x82";
+    r1_tokenizer *own = NULL, *loaded = NULL;
+    uint32_t tokens[128], again[128], token = 0;
+    char back[128];
+    size_t len = 0, asked = 0;
+    int32_t end = 0;
+    EXPECT(R1_OK, r1_model_tokenizer(model, &own, &err));
+    EXPECT(R1_OK, r1_tokenizer_load(path, R1_NUL, &loaded, &err));
+    EXPECT(R1_OK, r1_tokenizer_encode(own, text, R1_NUL, 0, NULL, 0, &asked, &err));
+    size_t count = 0;
+    EXPECT(R1_OK, r1_tokenizer_encode(own, text, R1_NUL, 0, tokens, 128, &count, &err));
+    CHECK(count == asked);
+    EXPECT(R1_OK, r1_tokenizer_encode(loaded, text, sizeof text - 1, 0, again, count, &asked, &err));
+    CHECK(asked == count && memcmp(tokens, again, count * sizeof *tokens) == 0);
+    EXPECT(R1_OK, r1_tokenizer_decode(own, tokens, count, 0, back, sizeof back, &len, &err));
+    CHECK(len == sizeof text - 1 && memcmp(back, text, len) == 0);
+
+    EXPECT(R1_OK, r1_tokenizer_len(own, &len, &err));
+    CHECK(len > 256);
+    EXPECT(R1_OK, r1_tokenizer_find(own, "<think>", R1_NUL, &token, &err));
+    CHECK(token < len);
+    EXPECT(R1_OK, r1_tokenizer_special(own, R1_TOKEN_EOS, &token, &err));
+    EXPECT(R1_OK, r1_tokenizer_is_end(own, token, &end, &err));
+    CHECK(end == 1);
+    CHECK(encode(own, "a", tokens, 128) >= 1);
+    EXPECT_BARE(R1_OK, r1_tokenizer_free(own));
+    EXPECT_BARE(R1_OK, r1_tokenizer_free(loaded));
+}
+
+static void descriptions(r1_model* model) {
+    r1_string* text = NULL;
+    r1_memory memory = R1_MEMORY_INIT;
+    size_t len = 0;
+    EXPECT(R1_OK, r1_model_info_json(model, &text, &err));
+    CHECK(strstr(r1_string_data(text, NULL), "\"vocabulary\":") != NULL);
+    EXPECT_BARE(R1_OK, r1_string_free(text));
+    EXPECT(R1_OK, r1_inspect_json(path, R1_NUL, &text, &err));
+    const char* json = r1_string_data(text, &len);
+    CHECK(strlen(json) == len && json[0] == '{' && strstr(json, "\"general.architecture\":") != NULL);
+    CHECK(strstr(json, "token_embd.weight") != NULL);
+    EXPECT_BARE(R1_OK, r1_string_free(text));
+    r1_session_options options = R1_SESSION_OPTIONS_INIT;
+    options.context = 100;
+    EXPECT(R1_OK, r1_estimate(path, R1_NUL, &options, &memory, &err));
+    CHECK(memory.total == memory.weights + memory.cache + memory.compute && memory.context == 100);
+    static const char messages[] = "[{\"role\": \"user\", \"content\": \"six times seven\"}]";
+    EXPECT(R1_OK, r1_chat_render(model, messages, R1_NUL, NULL, 0, &text, &err));
+    CHECK(strstr(r1_string_data(text, NULL), "six times seven") != NULL);
+    EXPECT_BARE(R1_OK, r1_string_free(text));
+}
+
+static void loading(void) {
+    r1_model_options options = R1_MODEL_OPTIONS_INIT;
+    r1_model* model = NULL;
+    size_t len = 0;
+    uint8_t* data = read_file(&len);
+    options.flags = R1_MODEL_READ;
+    EXPECT(R1_OK, r1_model_load(path, strlen(path), &options, &model, &err));
+    EXPECT_BARE(R1_OK, r1_model_free(model));
+    options.flags = R1_MODEL_BORROW;
+    EXPECT(R1_OK, r1_model_load_memory(data, len, &options, &model, &err));
+    EXPECT_BARE(R1_OK, r1_model_free(model));
+    options.flags = 0;
+    options.kernels = "scalar";
+    EXPECT(R1_OK, r1_model_load_memory(data, len, &options, &model, &err));
+    memset(data, 0xff, len);
+    free(data);
+    descriptions(model);
+    EXPECT_BARE(R1_OK, r1_model_free(model));
+}
+
+static void sessions(r1_model* model) {
+    r1_tokenizer* tokenizer = NULL;
+    r1_session *session = NULL, *fork = NULL;
+    r1_stream* stream = NULL;
+    uint32_t tokens[64], held[64];
+    size_t kept = 0, len = 0, vocabulary = 0;
+    static float one[4096], two[4096];
+    EXPECT(R1_OK, r1_model_tokenizer(model, &tokenizer, &err));
+    size_t count = encode(tokenizer, "What is 37 * 24?", tokens, 64);
+    EXPECT(R1_OK, r1_session_new(model, NULL, &session, &err));
+    EXPECT(R1_OK, r1_session_append(session, tokens, count, &err));
+    EXPECT(R1_OK, r1_session_logits(session, one, 4096, &vocabulary, &err));
+    EXPECT(R1_OK, r1_tokenizer_len(tokenizer, &len, &err));
+    CHECK(vocabulary >= len);
+    EXPECT(R1_OK, r1_session_tokens(session, held, 64, &len, &err));
+    CHECK(len == count && memcmp(tokens, held, count * sizeof *tokens) == 0);
+
+    /* One token at a time, or all but the last from the cache: the same bits. */
+    EXPECT(R1_OK, r1_session_truncate(session, 0, &err));
+    for (size_t i = 0; i < count; i++) EXPECT(R1_OK, r1_session_append(session, tokens + i, 1, &err));
+    EXPECT(R1_OK, r1_session_logits(session, two, 4096, &vocabulary, &err));
+    CHECK(memcmp(one, two, vocabulary * sizeof *one) == 0);
+    EXPECT(R1_OK, r1_session_replace(session, tokens, count, &kept, &err));
+    CHECK(kept == count - 1);
+    EXPECT(R1_OK, r1_session_logits(session, two, 4096, &vocabulary, &err));
+    CHECK(memcmp(one, two, vocabulary * sizeof *one) == 0);
+
+    EXPECT(R1_OK, r1_session_fork(session, &fork, &err));
+    EXPECT_BARE(R1_OK, r1_session_free(session));
+    r1_generate_options options = R1_GENERATE_OPTIONS_INIT;
+    options.flags = R1_GENERATE_TOKENS | R1_GENERATE_GREEDY | R1_GENERATE_IGNORE_END;
+    options.max_tokens = 3;
+    options.top_logprobs = 2;
+    EXPECT(R1_OK, r1_session_generate(fork, NULL, 0, &options, &stream, &err));
+    EXPECT(R1_ERR_BUSY, r1_session_generate(fork, NULL, 0, &options, &stream, &err));
+    EXPECT(R1_ERR_BUSY, r1_session_append(fork, tokens, 1, &err));
+    EXPECT(R1_ERR_BUSY, r1_session_truncate(fork, 0, &err));
+    EXPECT(R1_OK, r1_session_len(fork, &len, &err));
+    EXPECT_BARE(R1_OK, r1_tokenizer_free(tokenizer));
+    r1_event event = R1_EVENT_INIT;
+    EXPECT(R1_OK, r1_stream_next(stream, &event, &err));
+    CHECK(event.kind == R1_EVENT_TOKEN && event.top_count == 2 && event.logprob <= 0);
+    CHECK(event.top[0].token == event.token && event.top[0].logprob >= event.top[1].logprob);
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+    EXPECT(R1_OK, r1_session_truncate(fork, 0, &err));
+    EXPECT_BARE(R1_OK, r1_session_free(fork));
+}
+
+static void chats(r1_model* model, char* thought, char* answer) {
+    r1_chat_options options = R1_CHAT_OPTIONS_INIT;
+    r1_generate_options greedy = R1_GENERATE_OPTIONS_INIT;
+    r1_event usage = R1_EVENT_INIT, done = R1_EVENT_INIT;
+    r1_chat* chat = NULL;
+    r1_stream* stream = NULL;
+    r1_string* text = NULL;
+    options.messages_json = "[]";
+    greedy.flags = R1_GENERATE_GREEDY;
+    EXPECT(R1_OK, r1_chat_new(model, &options, &chat, &err));
+    EXPECT(R1_OK, r1_chat_send(chat, "What is 37 * 24?", R1_NUL, &greedy, &stream, &err));
+    collect(stream, thought, answer, &usage, &done);
+    CHECK(strlen(thought) > 0 && strstr(answer, "888") != NULL);
+    CHECK(usage.prompt_tokens > 0 && usage.reasoning_tokens > 0 && usage.answer_tokens > 0);
+    CHECK(done.finish == R1_FINISH_STOP && done.close == R1_CLOSE_NATURAL);
+    EXPECT(R1_OK, r1_chat_messages_json(chat, &text, &err));
+    CHECK(strstr(r1_string_data(text, NULL), "What is 37 * 24?") != NULL);
+    CHECK(strstr(r1_string_data(text, NULL), "888") != NULL);
+    EXPECT_BARE(R1_OK, r1_string_free(text));
+
+    /* A second turn while the first stream still exists; then everything is freed while it runs. */
+    r1_stream* second = NULL;
+    greedy.max_tokens = 8;
+    EXPECT(R1_OK, r1_chat_send(chat, "What is 2 + 2?", R1_NUL, &greedy, &second, &err));
+    EXPECT_BARE(R1_OK, r1_chat_free(chat));
+    EXPECT_BARE(R1_OK, r1_model_free(model));
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+    collect(second, thought, answer, &usage, &done);
+    CHECK(done.finish == R1_FINISH_LENGTH || done.finish == R1_FINISH_STOP);
+    EXPECT_BARE(R1_OK, r1_stream_free(second));
+}
+
+int main(int argc, char** argv) {
+    static char thought[1 << 16], answer[1 << 16];
+    r1_model* model = NULL;
+    if (argc != 2) return 2;
+    path = argv[1];
+    versions();
+    loading();
+    EXPECT(R1_OK, r1_model_load(path, R1_NUL, NULL, &model, &err));
+    tokens_there_and_back(model);
+    descriptions(model);
+    sessions(model);
+    chats(model, thought, answer);
+    return report();
+}

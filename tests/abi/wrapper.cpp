@@ -1,0 +1,48 @@
+// The C++ wrapper: objects move, errors are thrown, destructors run in any order.
+#include "r1core.hpp"
+
+#include <cstdio>
+#include <type_traits>
+
+static_assert(!std::is_copy_constructible_v<r1::Model> && std::is_nothrow_move_constructible_v<r1::Model>);
+static_assert(!std::is_copy_constructible_v<r1::Stream> && std::is_nothrow_move_assignable_v<r1::Stream>);
+
+#define CHECK(condition) \
+    if (!(condition)) return std::printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), 1
+
+static r1::Stream ask(const char* path) {
+    r1_generate_options options = R1_GENERATE_OPTIONS_INIT;
+    options.flags = R1_GENERATE_GREEDY;
+    r1::Model model(path);
+    r1::Chat chat(model);
+    return chat.send("What is 37 * 24?", &options);
+}
+
+int main(int argc, char** argv) {
+    if (argc != 2) return 2;
+    r1::Stream stream = ask(argv[1]);
+    std::string thought, answer;
+    r1_event event = R1_EVENT_INIT;
+    while (stream.next(event)) (event.kind == R1_EVENT_THOUGHT ? thought : answer) += r1::text(event);
+    CHECK(!thought.empty() && answer.find("888") != std::string::npos);
+
+    const r1::Model model(argv[1]);
+    const r1::Tokenizer tokenizer = model.tokenizer();
+    const auto tokens = tokenizer.encode("2 + 2 = ");
+    CHECK(tokenizer.decode(tokenizer.encode("2 + 2", 0)) == "2 + 2");
+    r1::Session session(model);
+    session.append(tokens);
+    r1::Session fork = session.fork(), moved = std::move(session);
+    CHECK(session.get() == nullptr && moved.tokens() == fork.tokens() && moved.logits() == fork.logits());
+    CHECK(model.info().find("\"layers\":") != std::string::npos);
+
+    r1::Cancel cancel;
+    cancel.fire();
+    try {
+        r1::Model missing("/no/such/file.gguf");
+        CHECK(!"must throw");
+    } catch (const r1::Error& error) {
+        CHECK(error.status() == R1_ERR_IO && std::string(error.what()).find("/no/such/file.gguf") != std::string::npos);
+    }
+    return 0;
+}

@@ -1,0 +1,262 @@
+//! Every kernel gives the bits of the definition, `dot_row`: whatever the instruction set, the number of columns, how
+//! they are cut into tiles, and how many threads take part. Batching, speculation and prefill in parts rest on this.
+
+use proptest::prelude::*;
+use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Team, dot_row, matmul, matmul_group};
+
+/// A small generator, so that a failing case is named by its seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    /// -1.0 .. 1.0
+    fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+/// Scales that files may hold: zero, the smallest, negative, the largest, usual ones.
+const HARD_SCALES: [u16; 8] = [0x0000, 0x8000, 0x0001, 0x83ff, 0x7bff, 0xfbff, 0x3c00, 0x9c01];
+
+/// Byte offsets of a block's f16 scales.
+fn scales_at(format: Format) -> &'static [usize] {
+    match format {
+        Format::Q4_0 | Format::Q5_0 | Format::Q8_0 | Format::IQ4_NL | Format::IQ4_XS => &[0],
+        Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K => &[0, 2],
+        Format::Q2_K => &[80, 82],
+        Format::Q3_K => &[108],
+        Format::Q6_K => &[208],
+        Format::F32 | Format::F16 | Format::BF16 | Format::MXFP4 => &[],
+    }
+}
+
+/// Rows of random blocks with finite scales; `hard` mixes in the extreme ones.
+fn weights(random: &mut Random, format: Format, values: usize, hard: bool) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..format.row_bytes(values).unwrap()).map(|_| random.next() as u8).collect();
+    for block in bytes.chunks_exact_mut(format.block_bytes()) {
+        let value = random.unit();
+        match format {
+            Format::F32 => block.copy_from_slice(&value.to_le_bytes()),
+            Format::F16 => block.copy_from_slice(&half::f16::from_f32(value).to_le_bytes()),
+            Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(value).to_le_bytes()),
+            Format::MXFP4 => {
+                block[0] = if hard && random.below(4) == 0 { random.below(3) as u8 } else { 110 + block[0] % 16 };
+            }
+            _ => {}
+        }
+        for &at in scales_at(format) {
+            let usual = half::f16::from_f32(0.02 + 0.01 * random.unit()).to_bits();
+            let bits = if hard && random.below(3) == 0 { HARD_SCALES[random.below(8)] } else { usual };
+            block[at..at + 2].copy_from_slice(&bits.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+/// Columns with outliers, zero blocks and amplitudes from tiny to large.
+fn columns(random: &mut Random, len: usize, columns: usize) -> Vec<f32> {
+    let mut xs = vec![0.0; len * columns];
+    for x in xs.chunks_mut(32) {
+        let amplitude = [0.0, 1e-30, 1e-3, 1.0, 1.0, 300.0][random.below(6)];
+        x.iter_mut().for_each(|x| *x = amplitude * random.unit());
+        if random.below(4) == 0 {
+            x[0] = 40.0 * amplitude;
+        }
+    }
+    xs
+}
+
+struct Case {
+    format: Format,
+    rows: usize,
+    len: usize,
+    data: Vec<u8>,
+    xs: Vec<f32>,
+}
+
+impl Case {
+    fn new(seed: u64, format: Format, rows: usize, blocks: usize, n: usize) -> Case {
+        let random = &mut Random(seed);
+        let len = blocks * format.block_len().max(32);
+        let data = weights(random, format, rows * len, true);
+        let xs = columns(random, len, n);
+        Case { format, rows, len, data, xs }
+    }
+
+    fn pack(&self) -> Matrix {
+        Matrix::pack(self.format, self.rows, self.len, &self.data, &mut |_| true).unwrap()
+    }
+
+    fn activations(&self, isa: Isa, team: &Team) -> Activations {
+        let mut x = Activations::new();
+        x.quantize(isa, team, self.format.activation(), self.len, &self.xs);
+        x
+    }
+
+    /// `[column][row]` bits by the definition.
+    fn defined(&self) -> Vec<u32> {
+        let x = self.activations(Isa::SCALAR, &Team::new(1));
+        let rows: Vec<&[u8]> = self.data.chunks_exact(self.format.row_bytes(self.len).unwrap()).collect();
+        (0..x.columns())
+            .flat_map(|column| {
+                rows.iter().map(|row| dot_row(self.format, row, &x, column).to_bits()).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn check(&self, teams: &[Team]) {
+        let (defined, matrix) = (self.defined(), self.pack());
+        for isa in Isa::available() {
+            for team in teams {
+                let x = self.activations(isa, team);
+                let mut out = vec![f32::NAN; defined.len()];
+                matmul(isa, team, &matrix, &x, &mut out);
+                for (i, (out, &defined)) in out.iter().zip(&defined).enumerate() {
+                    assert_eq!(
+                        out.to_bits(),
+                        defined,
+                        "{} {}, {} rows of {}, {} columns, {} threads: column {} row {}: {out} is not {}",
+                        isa.name(),
+                        self.format,
+                        self.rows,
+                        self.len,
+                        x.columns(),
+                        team.threads(),
+                        i / self.rows,
+                        i % self.rows,
+                        f32::from_bits(defined)
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn teams() -> [Team; 3] {
+    [1, 2, 4].map(Team::new)
+}
+
+#[test]
+fn every_kernel_gives_the_bits_of_the_definition() {
+    let teams = teams();
+    for format in Format::all() {
+        for (i, n) in [1, 2, 3, 4, 5, 6, 7, 8, 9, 17].into_iter().enumerate() {
+            for rows in [1, 16, 17 + i, 40] {
+                Case::new((i * 64 + rows) as u64, format, rows, 1 + i % 4, n).check(&teams[i % 3..][..1]);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_and_tiles_do_not_change_a_bit() {
+    let teams = teams();
+    for (format, rows, n) in [(Format::Q4_K, 700, 1), (Format::Q8_0, 300, 37), (Format::Q6_K, 20, 100)] {
+        Case::new(rows as u64, format, rows, 4, n).check(&teams);
+    }
+}
+
+#[test]
+fn a_group_of_products_equals_its_members() {
+    let teams = teams();
+    for isa in Isa::available() {
+        for n in [1, 5] {
+            let cases: Vec<Case> = [(Format::Q4_K, 33), (Format::Q6_K, 16), (Format::Q3_K, 1), (Format::Q4_K, 100)]
+                .into_iter()
+                .cycle()
+                .take(11)
+                .enumerate()
+                .map(|(i, (format, rows))| {
+                    let mut case = Case::new(i as u64, format, rows, 2, n);
+                    case.xs = columns(&mut Random(7), case.len, n);
+                    case
+                })
+                .collect();
+            let matrices: Vec<Matrix> = cases.iter().map(Case::pack).collect();
+            let mut outs: Vec<Vec<f32>> = cases.iter().map(|case| vec![f32::NAN; case.rows * n]).collect();
+            let x = cases[0].activations(isa, &teams[1]);
+            let mut jobs: Vec<Job<'_>> =
+                matrices.iter().zip(&mut outs).map(|(matrix, out)| Job { matrix, out }).collect();
+            matmul_group(isa, &teams[1], &mut jobs, &x);
+            for (case, out) in cases.iter().zip(&outs) {
+                assert_eq!(out.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), case.defined());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_definition_is_the_product_of_the_dequantised_values() {
+    for format in Format::all() {
+        let random = &mut Random(format.id().into());
+        let len = 1024;
+        let data = weights(random, format, len, false);
+        let xs: Vec<f32> = (0..len).map(|_| random.unit()).collect();
+        let mut x = Activations::new();
+        x.quantize(Isa::SCALAR, &Team::new(1), format.activation(), len, &xs);
+        let mut w = vec![0.0; len];
+        format.dequantize(&data, &mut w);
+
+        let exact: f64 = w.iter().zip(&xs).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
+        // Activations are off by at most half a step of 1/127 of the largest; errors of 1024 values add as noise.
+        let norm = w.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt();
+        let bound = if scales_at(format).is_empty() && format != Format::MXFP4 { 1e-5 } else { 3.0 * 0.5 / 127.0 };
+        let found = f64::from(dot_row(format, &data, &x, 0));
+        assert!((found - exact).abs() <= bound * norm, "{format}: {found}, exactly {exact}, norm {norm}");
+    }
+}
+
+#[test]
+fn a_shape_that_differs_from_the_data_is_an_error() {
+    let pack = |format, rows, cols, bytes| Matrix::pack(format, rows, cols, &vec![0; bytes], &mut |_| true);
+    assert_eq!(pack(Format::Q4_K, 3, 256, 3 * 144).unwrap().rows(), 3);
+    for (format, rows, cols, bytes) in [
+        (Format::Q4_K, 3, 256, 3 * 144 - 1),
+        (Format::Q4_K, 3, 255, 3 * 144),
+        (Format::Q4_K, 0, 256, 0),
+        (Format::Q8_0, 3, 0, 0),
+        (Format::F32, usize::MAX / 4, 8, 32),
+        (Format::F32, 2, usize::MAX / 4 + 1, 0),
+        (Format::Q6_K, 1 << 40, 1 << 40, 210),
+    ] {
+        assert!(matches!(pack(format, rows, cols, bytes), Err(PackError::Shape { .. })), "{format} {rows}x{cols}");
+    }
+}
+
+#[test]
+fn packing_reports_progress_and_stops_when_told() {
+    let data = vec![0; 40 * 34];
+    let mut seen = Vec::new();
+    let mut note = |rows| {
+        seen.push(rows);
+        true
+    };
+    Matrix::pack(Format::Q8_0, 40, 32, &data, &mut note).unwrap();
+    assert_eq!(seen, [16, 32, 40]);
+    let stopped = Matrix::pack(Format::Q8_0, 40, 32, &data, &mut |rows| rows < 32);
+    assert_eq!(stopped.unwrap_err(), PackError::Cancelled);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_shape_gives_the_bits_of_the_definition(
+        format in 0..16usize, rows in 1..80usize, blocks in 1..5usize, n in 1..20usize, threads in 1..4usize,
+        seed in any::<u64>(),
+    ) {
+        let format = Format::all().nth(format).unwrap();
+        Case::new(seed, format, rows, blocks, n).check(&[Team::new(threads)]);
+    }
+}

@@ -1,0 +1,163 @@
+//! The same ids give the same logits, bit for bit: whatever the batch, the split of the prompt, the threads, the
+//! instruction set or the past of the cache.
+
+#[path = "support/gguf_writer.rs"]
+mod gguf_writer;
+#[path = "support/tiny_models.rs"]
+mod tiny_models;
+
+use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Runner, Step, Wanted};
+use tiny_models::Shape;
+
+const ARCHITECTURES: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
+
+/// Ids of a sequence; long enough for two pages of the cache.
+fn ids(model: &Model, sequence: usize, count: usize) -> Vec<u32> {
+    let vocabulary = model.config().vocabulary;
+    (0..count).map(|i| ((i * 7919 + sequence * 104_729 + 3) % vocabulary) as u32).collect()
+}
+
+fn cache(model: &Model, kind: CacheType) -> KvCache {
+    KvCache::new(model.config(), kind, 2048)
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    assert!(logits.iter().all(|l| l.is_finite()), "the test model overflows");
+    logits.iter().map(|l| l.to_bits()).collect()
+}
+
+/// Logits of every position, the prompt run in chunks.
+fn run(runner: &mut Runner, ids: &[u32], chunk: usize, kind: CacheType) -> Vec<u32> {
+    let mut cache = cache(runner.model(), kind);
+    let mut out = Vec::new();
+    for tokens in ids.chunks(chunk) {
+        let mut steps = [Step { cache: &mut cache, tokens, wanted: Wanted::All }];
+        out.extend(bits(runner.run(&mut steps, &CancelToken::new()).unwrap()));
+    }
+    out
+}
+
+#[test]
+fn the_split_of_a_prompt_changes_no_bit() {
+    for architecture in ARCHITECTURES {
+        for kind in [CacheType::F16, CacheType::F32] {
+            let model = Shape::new(architecture, "Q8_0").model(&ModelOptions::default());
+            let mut runner = Runner::new(&model, Some(2));
+            let ids = ids(&model, 0, 150);
+            let whole = run(&mut runner, &ids, ids.len(), kind);
+            for chunk in [1, 7, 64] {
+                assert!(run(&mut runner, &ids, chunk, kind) == whole, "{architecture} in chunks of {chunk}");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    for architecture in ARCHITECTURES {
+        let model = Shape::new(architecture, "Q4_K").model(&ModelOptions::default());
+        let ids = ids(&model, 0, 100);
+        let one = run(&mut Runner::new(&model, Some(1)), &ids, 50, CacheType::F16);
+        for threads in [2, 4] {
+            let mut runner = Runner::new(&model, Some(threads));
+            assert!(run(&mut runner, &ids, 50, CacheType::F16) == one, "{architecture} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn instruction_sets_change_no_bit_in_any_format() {
+    let formats = [
+        "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+        "IQ4_XS", "MXFP4",
+    ];
+    for (i, format) in formats.into_iter().enumerate() {
+        let shape = Shape::new(ARCHITECTURES[i % ARCHITECTURES.len()], format);
+        let results: Vec<_> = Device::list()[0]
+            .available
+            .iter()
+            .map(|kernels| {
+                let model = shape.model(&ModelOptions { kernels: Some((*kernels).into()), ..Default::default() });
+                assert_eq!(model.kernels(), *kernels);
+                run(&mut Runner::new(&model, Some(2)), &ids(&model, 0, 20), 16, CacheType::F16)
+            })
+            .collect();
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{format} of {}", shape.architecture);
+    }
+}
+
+#[test]
+fn a_batch_changes_no_bit_of_its_sequences() {
+    for architecture in ARCHITECTURES {
+        let model = Shape::new(architecture, "Q6_K").model(&ModelOptions::default());
+        let mut runner = Runner::new(&model, Some(2));
+        // Sequences of different lengths, so that a batch mixes positions.
+        let sequences: Vec<Vec<u32>> = (0..8).map(|s| ids(&model, s, 40 + 9 * s)).collect();
+        let alone: Vec<Vec<u32>> = sequences.iter().map(|ids| run(&mut runner, ids, 33, CacheType::F16)).collect();
+        for batch in [2, 8] {
+            let mut caches: Vec<KvCache> = (0..batch).map(|_| cache(&model, CacheType::F16)).collect();
+            let longest = sequences[..batch].iter().map(Vec::len).max().unwrap();
+            let mut together = vec![Vec::new(); batch];
+            for start in (0..longest).step_by(11) {
+                let mut members = Vec::new();
+                let mut steps = Vec::new();
+                for (s, cache) in caches.iter_mut().enumerate() {
+                    let ids = &sequences[s];
+                    if start < ids.len() {
+                        let tokens = &ids[start..ids.len().min(start + 11)];
+                        members.push((s, tokens.len()));
+                        steps.push(Step { cache, tokens, wanted: Wanted::All });
+                    }
+                }
+                let logits = bits(runner.run(&mut steps, &CancelToken::new()).unwrap());
+                let mut rest = logits.as_slice();
+                for (s, count) in members {
+                    let (own, after) = rest.split_at(count * model.config().vocabulary);
+                    together[s].extend_from_slice(own);
+                    rest = after;
+                }
+            }
+            for s in 0..batch {
+                assert!(together[s] == alone[s], "{architecture}: sequence {s} in a batch of {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn forks_share_their_past_and_nothing_else() {
+    let model = Shape::new("qwen2", "Q5_K").model(&ModelOptions::default());
+    let mut runner = Runner::new(&model, Some(2));
+    let (prefix, a, b) = (ids(&model, 0, 90), ids(&model, 1, 30), ids(&model, 2, 30));
+    let alone = |runner: &mut Runner, rest: &[u32]| {
+        let whole = [&prefix[..], rest].concat();
+        run(runner, &whole, 30, CacheType::F16).split_off(prefix.len() * model.config().vocabulary)
+    };
+    let (alone_a, alone_b) = (alone(&mut runner, &a), alone(&mut runner, &b));
+    let mut first = cache(&model, CacheType::F16);
+    let cancel = CancelToken::new();
+    runner.run(&mut [Step { cache: &mut first, tokens: &prefix, wanted: Wanted::None }], &cancel).unwrap();
+    let mut second = first.fork();
+    let mut next = |cache: &mut KvCache, tokens: &[u32]| {
+        bits(runner.run(&mut [Step { cache, tokens, wanted: Wanted::All }], &cancel).unwrap())
+    };
+    assert!(next(&mut first, &a) == alone_a);
+    assert!(next(&mut second, &b) == alone_b);
+    // And back: a cut cache goes on as if the rest had never been.
+    first.truncate(prefix.len());
+    assert!(next(&mut first, &b) == alone_b);
+}
+
+#[test]
+fn asking_for_fewer_logits_changes_no_bit_of_those_asked_for() {
+    for architecture in ARCHITECTURES {
+        let model = Shape::new(architecture, "Q4_0").model(&ModelOptions::default());
+        let mut runner = Runner::new(&model, Some(2));
+        let ids = ids(&model, 0, 70);
+        let all = run(&mut runner, &ids, ids.len(), CacheType::F16);
+        let mut cache = cache(&model, CacheType::F16);
+        let mut steps = [Step { cache: &mut cache, tokens: &ids, wanted: Wanted::Last }];
+        let last = bits(runner.run(&mut steps, &CancelToken::new()).unwrap());
+        assert!(all.ends_with(&last) && last.len() == model.config().vocabulary, "{architecture}");
+    }
+}
