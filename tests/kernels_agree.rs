@@ -43,7 +43,8 @@ fn scales_at(format: Format) -> &'static [usize] {
 
 /// Rows of random blocks with finite scales; `hard` mixes in the extreme ones.
 fn weights(random: &mut Random, format: Format, values: usize, hard: bool) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..format.row_bytes(values).unwrap()).map(|_| random.next() as u8).collect();
+    let mut bytes: Vec<u8> =
+        (0..format.row_bytes(values).expect("whole blocks")).map(|_| random.next() as u8).collect();
     for block in bytes.chunks_exact_mut(format.block_bytes()) {
         let value = random.unit();
         match format {
@@ -95,7 +96,7 @@ impl Case {
     }
 
     fn pack(&self) -> Matrix {
-        Matrix::pack(self.format, self.rows, self.len, &self.data, &mut |_| true).unwrap()
+        Matrix::pack(self.format, self.rows, self.len, &self.data, &mut |_| true).expect("a matrix")
     }
 
     fn activations(&self, isa: Isa, team: &Team) -> Activations {
@@ -107,7 +108,7 @@ impl Case {
     /// `[column][row]` bits by the definition.
     fn defined(&self) -> Vec<u32> {
         let x = self.activations(Isa::SCALAR, &Team::new(1));
-        let rows: Vec<&[u8]> = self.data.chunks_exact(self.format.row_bytes(self.len).unwrap()).collect();
+        let rows: Vec<&[u8]> = self.data.chunks_exact(self.format.row_bytes(self.len).expect("whole blocks")).collect();
         (0..x.columns())
             .flat_map(|column| {
                 rows.iter().map(|row| dot_row(self.format, row, &x, column).to_bits()).collect::<Vec<_>>()

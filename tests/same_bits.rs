@@ -21,6 +21,10 @@ fn cache(model: &Model, kind: CacheType) -> KvCache {
     KvCache::new(model.config(), kind, 2048)
 }
 
+fn runner(model: &Model, threads: usize) -> Runner {
+    Runner::new(model, Some(threads), CancelToken::new())
+}
+
 fn bits(logits: &[f32]) -> Vec<u32> {
     assert!(logits.iter().all(|l| l.is_finite()), "the test model overflows");
     logits.iter().map(|l| l.to_bits()).collect()
@@ -32,7 +36,7 @@ fn run(runner: &mut Runner, ids: &[u32], chunk: usize, kind: CacheType) -> Vec<u
     let mut out = Vec::new();
     for tokens in ids.chunks(chunk) {
         let mut steps = [Step { cache: &mut cache, tokens, wanted: Wanted::All }];
-        out.extend(bits(runner.run(&mut steps, &CancelToken::new()).unwrap()));
+        out.extend(bits(runner.run(&mut steps).unwrap()));
     }
     out
 }
@@ -42,7 +46,7 @@ fn the_split_of_a_prompt_changes_no_bit() {
     for architecture in ARCHITECTURES {
         for kind in [CacheType::F16, CacheType::F32] {
             let model = Shape::new(architecture, "Q8_0").model(&ModelOptions::default());
-            let mut runner = Runner::new(&model, Some(2));
+            let mut runner = runner(&model, 2);
             let ids = ids(&model, 0, 150);
             let whole = run(&mut runner, &ids, ids.len(), kind);
             for chunk in [1, 7, 64] {
@@ -57,9 +61,9 @@ fn threads_change_no_bit() {
     for architecture in ARCHITECTURES {
         let model = Shape::new(architecture, "Q4_K").model(&ModelOptions::default());
         let ids = ids(&model, 0, 100);
-        let one = run(&mut Runner::new(&model, Some(1)), &ids, 50, CacheType::F16);
+        let one = run(&mut runner(&model, 1), &ids, 50, CacheType::F16);
         for threads in [2, 4] {
-            let mut runner = Runner::new(&model, Some(threads));
+            let mut runner = runner(&model, threads);
             assert!(run(&mut runner, &ids, 50, CacheType::F16) == one, "{architecture} on {threads} threads");
         }
     }
@@ -79,7 +83,7 @@ fn instruction_sets_change_no_bit_in_any_format() {
             .map(|kernels| {
                 let model = shape.model(&ModelOptions { kernels: Some((*kernels).into()), ..Default::default() });
                 assert_eq!(model.kernels(), *kernels);
-                run(&mut Runner::new(&model, Some(2)), &ids(&model, 0, 20), 16, CacheType::F16)
+                run(&mut runner(&model, 2), &ids(&model, 0, 20), 16, CacheType::F16)
             })
             .collect();
         assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{format} of {}", shape.architecture);
@@ -90,7 +94,7 @@ fn instruction_sets_change_no_bit_in_any_format() {
 fn a_batch_changes_no_bit_of_its_sequences() {
     for architecture in ARCHITECTURES {
         let model = Shape::new(architecture, "Q6_K").model(&ModelOptions::default());
-        let mut runner = Runner::new(&model, Some(2));
+        let mut runner = runner(&model, 2);
         // Sequences of different lengths, so that a batch mixes positions.
         let sequences: Vec<Vec<u32>> = (0..8).map(|s| ids(&model, s, 40 + 9 * s)).collect();
         let alone: Vec<Vec<u32>> = sequences.iter().map(|ids| run(&mut runner, ids, 33, CacheType::F16)).collect();
@@ -109,7 +113,7 @@ fn a_batch_changes_no_bit_of_its_sequences() {
                         steps.push(Step { cache, tokens, wanted: Wanted::All });
                     }
                 }
-                let logits = bits(runner.run(&mut steps, &CancelToken::new()).unwrap());
+                let logits = bits(runner.run(&mut steps).unwrap());
                 let mut rest = logits.as_slice();
                 for (s, count) in members {
                     let (own, after) = rest.split_at(count * model.config().vocabulary);
@@ -127,7 +131,7 @@ fn a_batch_changes_no_bit_of_its_sequences() {
 #[test]
 fn forks_share_their_past_and_nothing_else() {
     let model = Shape::new("qwen2", "Q5_K").model(&ModelOptions::default());
-    let mut runner = Runner::new(&model, Some(2));
+    let mut runner = runner(&model, 2);
     let (prefix, a, b) = (ids(&model, 0, 90), ids(&model, 1, 30), ids(&model, 2, 30));
     let alone = |runner: &mut Runner, rest: &[u32]| {
         let whole = [&prefix[..], rest].concat();
@@ -135,11 +139,10 @@ fn forks_share_their_past_and_nothing_else() {
     };
     let (alone_a, alone_b) = (alone(&mut runner, &a), alone(&mut runner, &b));
     let mut first = cache(&model, CacheType::F16);
-    let cancel = CancelToken::new();
-    runner.run(&mut [Step { cache: &mut first, tokens: &prefix, wanted: Wanted::None }], &cancel).unwrap();
+    runner.run(&mut [Step { cache: &mut first, tokens: &prefix, wanted: Wanted::None }]).unwrap();
     let mut second = first.fork();
     let mut next = |cache: &mut KvCache, tokens: &[u32]| {
-        bits(runner.run(&mut [Step { cache, tokens, wanted: Wanted::All }], &cancel).unwrap())
+        bits(runner.run(&mut [Step { cache, tokens, wanted: Wanted::All }]).unwrap())
     };
     assert!(next(&mut first, &a) == alone_a);
     assert!(next(&mut second, &b) == alone_b);
@@ -152,12 +155,12 @@ fn forks_share_their_past_and_nothing_else() {
 fn asking_for_fewer_logits_changes_no_bit_of_those_asked_for() {
     for architecture in ARCHITECTURES {
         let model = Shape::new(architecture, "Q4_0").model(&ModelOptions::default());
-        let mut runner = Runner::new(&model, Some(2));
+        let mut runner = runner(&model, 2);
         let ids = ids(&model, 0, 70);
         let all = run(&mut runner, &ids, ids.len(), CacheType::F16);
         let mut cache = cache(&model, CacheType::F16);
         let mut steps = [Step { cache: &mut cache, tokens: &ids, wanted: Wanted::Last }];
-        let last = bits(runner.run(&mut steps, &CancelToken::new()).unwrap());
+        let last = bits(runner.run(&mut steps).unwrap());
         assert!(all.ends_with(&last) && last.len() == model.config().vocabulary, "{architecture}");
     }
 }

@@ -8,8 +8,8 @@ use crate::{Error, ErrorKind, Result};
 /// A flag that stops loading, prefill and decode; clones share it. Firing is one atomic store, so it is safe from any
 /// thread and from a signal handler, any number of times.
 ///
-/// Work looks at the flag between tensors while loading, between layers in prefill and before every decoded token, so it
-/// ends within one of those steps. The object that was worked on stays usable.
+/// Work looks at the flag between groups of rows while loading and between the tasks of every thread while computing, so
+/// it ends within milliseconds, in the middle of a long prompt too. The object that was worked on stays usable.
 ///
 /// ```
 /// let cancel = r1core::CancelToken::new();
@@ -41,8 +41,17 @@ impl CancelToken {
         self.0.store(false, Ordering::Relaxed);
     }
 
+    /// The flag itself, for a team of threads to look at between tasks.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// `Cancelled` once the token has fired.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "cancelled by the caller")) } else { Ok(()) }
+        if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
+}
+
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "cancelled by the caller")
 }

@@ -47,7 +47,6 @@
 
 mod cache;
 mod cancel;
-#[path = "chat_mj/mod.rs"]
 pub mod chat;
 pub mod config;
 mod device;

@@ -9,6 +9,7 @@ use std::sync::Once;
 use llama_cpp_sys_2 as sys;
 
 use crate::Result;
+use crate::engine::{BATCH, Engine, Running, Want};
 
 /// How to load a model.
 #[derive(Debug, Clone, Copy)]
@@ -82,29 +83,6 @@ impl Drop for Model {
     }
 }
 
-/// How to run a model.
-#[derive(Debug, Clone, Copy)]
-pub struct Running {
-    /// Positions that the cache holds.
-    pub context: usize,
-    /// Threads.
-    pub threads: usize,
-    /// Keep keys and values as f32 and leave flash attention out: with f32 weights, no operand is rounded.
-    pub exact: bool,
-}
-
-/// Which positions of a batch give logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// The last position alone.
-    Last,
-    /// Every position.
-    All,
-}
-
-/// Positions in one call of [`Context::decode`] at most, llama.cpp's own default for the physical batch.
-pub const BATCH: usize = 512;
-
 /// A sequence being computed.
 #[derive(Debug)]
 pub struct Context<'m> {
@@ -143,15 +121,8 @@ impl<'m> Context<'m> {
         Ok(Self { context, pool, batch, vocabulary: model.vocabulary(), length: 0, model: PhantomData })
     }
 
-    /// Forgets every position.
-    pub fn clear(&mut self) {
-        // SAFETY: the context is alive.
-        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.as_ptr()), false) }
-        self.length = 0;
-    }
-
-    /// Appends `ids` ([`BATCH`] at most) and computes them.
-    pub fn decode(&mut self, ids: &[i32], want: Want) -> Result<()> {
+    /// Puts `ids` into the batch.
+    fn fill(&mut self, ids: &[i32], want: Want) -> Result<()> {
         assert!((1..=BATCH).contains(&ids.len()), "a batch has 1 to {BATCH} tokens");
         for (i, &id) in ids.iter().enumerate() {
             if usize::try_from(id).map_or(true, |id| id >= self.vocabulary) {
@@ -167,6 +138,24 @@ impl<'m> Context<'m> {
             }
         }
         self.batch.n_tokens = i32::try_from(ids.len())?;
+        Ok(())
+    }
+}
+
+impl Engine for Context<'_> {
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        // SAFETY: the context is alive.
+        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.as_ptr()), false) }
+        self.length = 0;
+        Ok(())
+    }
+
+    fn decode(&mut self, ids: &[i32], want: Want) -> Result<&[f32]> {
+        self.fill(ids, want)?;
         // SAFETY: the batch is filled up to n_tokens; synchronize waits for the result.
         let status = unsafe {
             let status = sys::llama_decode(self.context.as_ptr(), self.batch);
@@ -177,22 +166,15 @@ impl<'m> Context<'m> {
             return Err(format!("llama_decode: status {status} at position {}", self.length).into());
         }
         self.length += ids.len();
-        Ok(())
+        let rows = if want == Want::All { ids.len() } else { 1 };
+        // SAFETY: the context is alive.
+        let logits = NonNull::new(unsafe { sys::llama_get_logits(self.context.as_ptr()) }).ok_or("no logits there")?;
+        // SAFETY: llama.cpp keeps the wanted rows one after the other, each over the whole vocabulary, until the next
+        // decode, which needs `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(logits.as_ptr(), rows * self.vocabulary) })
     }
 
-    /// Logits of place `i` of the last batch, which must have been wanted.
-    pub fn logits(&self, i: usize) -> Result<&[f32]> {
-        let i = i32::try_from(i)?;
-        // SAFETY: llama.cpp answers null for a place without logits; a row holds the whole vocabulary and stays
-        // until the next decode, which needs `&mut self`.
-        let row = unsafe { sys::llama_get_logits_ith(self.context.as_ptr(), i) };
-        let row = NonNull::new(row).ok_or("no logits there")?;
-        // SAFETY: as above.
-        Ok(unsafe { std::slice::from_raw_parts(row.as_ptr(), self.vocabulary) })
-    }
-
-    /// Puts the threads to sleep, so that they do not spin while another engine is measured; the next batch wakes them.
-    pub fn rest(&mut self) {
+    fn rest(&mut self) {
         // SAFETY: the pool is alive and idle.
         unsafe { sys::ggml_threadpool_pause(self.pool) }
     }

@@ -1,35 +1,31 @@
 //! Forward passes over a text, by whichever engine.
 
 use crate::Result;
-use crate::llama::{BATCH, Context, Want};
+use crate::engine::{BATCH, Engine, Want};
 
 /// Computes `ids` from an empty sequence and hands the logits of every position to `take`.
 pub fn every_position(
-    context: &mut Context<'_>,
+    engine: &mut dyn Engine,
     ids: &[i32],
     mut take: impl FnMut(usize, &[f32]) -> Result<()>,
 ) -> Result<()> {
-    context.clear();
-    let mut position = 0;
-    for chunk in ids.chunks(BATCH) {
-        context.decode(chunk, Want::All)?;
-        for i in 0..chunk.len() {
-            take(position, context.logits(i)?)?;
-            position += 1;
-        }
+    engine.clear()?;
+    let vocabulary = engine.vocabulary();
+    for (start, chunk) in (0..).step_by(BATCH).zip(ids.chunks(BATCH)) {
+        let rows = engine.decode(chunk, Want::All)?.chunks_exact(vocabulary);
+        (start..).zip(rows).try_for_each(|(position, row)| take(position, row))?;
     }
     Ok(())
 }
 
 /// Computes `ids` from an empty sequence and hands the logits of the last position to `take`.
-pub fn last_position(context: &mut Context<'_>, ids: &[i32], take: impl FnOnce(&[f32]) -> Result<()>) -> Result<()> {
-    context.clear();
-    let mut last = 0;
-    for chunk in ids.chunks(BATCH) {
-        context.decode(chunk, Want::Last)?;
-        last = chunk.len() - 1;
+pub fn last_position(engine: &mut dyn Engine, ids: &[i32], take: impl FnOnce(&[f32]) -> Result<()>) -> Result<()> {
+    engine.clear()?;
+    let (last, before) = ids.split_last().ok_or("no ids")?;
+    for chunk in before.chunks(BATCH) {
+        engine.decode(chunk, Want::Last)?;
     }
-    take(context.logits(last)?)
+    take(engine.decode(&[*last], Want::Last)?)
 }
 
 /// The windows that a text is scored in: `room` positions each, every one begun with `leading` if the model has it.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use r1core::{CacheType, CancelToken, KvCache, Model, Runner, Step, Wanted};
+use r1core::{CacheType, KvCache, Model, Runner, Step, Wanted};
 use serde_json::json;
 
 use crate::args::BenchArgs;
@@ -25,8 +25,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         )));
     }
     let mut bench = Bench {
-        runner: Runner::new(&model, args.model.threads.map(usize::from)),
-        cancel: interrupt::token(),
+        runner: Runner::new(&model, args.model.threads.map(usize::from), interrupt::token()),
         repeat: args.repeat,
         model,
     };
@@ -47,7 +46,6 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
 struct Bench {
     model: Model,
     runner: Runner,
-    cancel: CancelToken,
     repeat: usize,
 }
 
@@ -78,7 +76,7 @@ impl Bench {
                     .zip(&tokens)
                     .map(|(cache, tokens)| Step { cache, tokens, wanted: Wanted::Last })
                     .collect();
-                bench.runner.run(&mut steps, &bench.cancel)?;
+                bench.runner.run(&mut steps)?;
             }
             Ok((count * batch) as f64 / start.elapsed().as_secs_f64())
         })
@@ -94,7 +92,7 @@ impl Bench {
         let final_chunk = chunks.len() - 1;
         for (i, tokens) in chunks.enumerate() {
             let wanted = if i == final_chunk { last } else { Wanted::None };
-            self.runner.run(&mut [Step { cache, tokens, wanted }], &self.cancel)?;
+            self.runner.run(&mut [Step { cache, tokens, wanted }])?;
         }
         Ok(())
     }

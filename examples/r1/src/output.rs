@@ -75,6 +75,8 @@ pub(crate) struct Display {
     json: bool,
     dim: bool,
     last: Shown,
+    /// White space at the end of the thought so far, shown once more of the thought follows.
+    held: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +93,7 @@ impl Display {
     /// JSON lines, or text with dimmed thoughts where standard output is a terminal that wants colours.
     pub(crate) fn new(json: bool) -> Display {
         let dim = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Display { json, dim, last: Shown::Nothing }
+        Display { json, dim, last: Shown::Nothing, held: String::new() }
     }
 
     /// Shows one event; returns how the reply ended once it has.
@@ -113,10 +115,17 @@ impl Display {
                 if self.dim && self.last != Shown::Thought {
                     write!(out, "{DIM}")?;
                 }
-                write!(out, "{text}")?;
+                let visible = text.trim_end();
+                if visible.is_empty() {
+                    self.held += text;
+                } else {
+                    write!(out, "{}{visible}", self.held)?;
+                    self.held = text[visible.len()..].to_owned();
+                }
                 self.last = Shown::Thought;
             }
             Event::Answer(text) => {
+                self.held.clear();
                 if self.last == Shown::Thought {
                     write!(out, "{}\n\n", if self.dim { PLAIN } else { "" })?;
                 }
@@ -128,6 +137,7 @@ impl Display {
                     write!(out, "{PLAIN}")?;
                 }
                 writeln!(out)?;
+                self.held.clear();
                 self.last = Shown::Nothing;
             }
             _ => {}

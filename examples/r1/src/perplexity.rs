@@ -19,8 +19,7 @@ pub(crate) fn run(args: &PerplexityArgs) -> Outcome {
     let bos = tokenizer.bos().filter(|_| tokenizer.add_bos());
     let context = (args.context as usize).min(model.config().context_length);
     let vocabulary = model.config().vocabulary;
-    let mut runner = Runner::new(&model, args.model.threads.map(usize::from));
-    let cancel = interrupt::token();
+    let mut runner = Runner::new(&model, args.model.threads.map(usize::from), interrupt::token());
 
     let (mut nll, mut scored) = (0.0, 0usize);
     for piece in ids.chunks(context - usize::from(bos.is_some())) {
@@ -28,7 +27,7 @@ pub(crate) fn run(args: &PerplexityArgs) -> Outcome {
         let mut cache = KvCache::new(model.config(), r1core::CacheType::F16, sequence.len());
         for start in (0..sequence.len()).step_by(CHUNK) {
             let tokens = &sequence[start..sequence.len().min(start + CHUNK)];
-            let logits = runner.run(&mut [Step { cache: &mut cache, tokens, wanted: Wanted::All }], &cancel)?;
+            let logits = runner.run(&mut [Step { cache: &mut cache, tokens, wanted: Wanted::All }])?;
             let targets = sequence[start + 1..].iter();
             for (row, target) in logits.chunks_exact(vocabulary).zip(targets) {
                 nll -= f64::from(log_prob(row, *target));

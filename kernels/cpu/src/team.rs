@@ -10,7 +10,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::hint::spin_loop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -81,6 +81,10 @@ struct Shared {
     sleepers: AtomicUsize,
     bed: Mutex<()>,
     bell: Condvar,
+    /// Set by anyone to have the tasks dropped that nobody has begun.
+    stop: Arc<AtomicBool>,
+    /// Whether tasks were dropped for it.
+    dropped: AtomicBool,
 }
 
 // SAFETY: `job` is the only field that is not `Sync` by itself. It is written while no worker is inside (the region is
@@ -92,6 +96,12 @@ impl Team {
     /// A team of `threads` threads, the caller included; clamped to 1..=256. A team of one starts no thread. Where the
     /// system refuses a thread, the team is smaller: see [`Team::threads`].
     pub fn new(threads: usize) -> Team {
+        Team::with_stop(threads, Arc::default())
+    }
+
+    /// A team that drops the tasks nobody has begun while `stop` is set, so that a long region ends within one task.
+    /// What the dropped tasks would have computed is missing: see [`Team::take_dropped`].
+    pub fn with_stop(threads: usize, stop: Arc<AtomicBool>) -> Team {
         let shared = Arc::new(Shared {
             state: Line(AtomicU64::new(0)),
             next: Line(AtomicUsize::new(0)),
@@ -100,6 +110,8 @@ impl Team {
             sleepers: AtomicUsize::new(0),
             bed: Mutex::new(()),
             bell: Condvar::new(),
+            stop,
+            dropped: AtomicBool::new(false),
         });
         let workers = (1..threads.clamp(1, 256))
             .map_while(|worker| {
@@ -115,6 +127,11 @@ impl Team {
         self.workers.len() + 1
     }
 
+    /// Whether tasks were dropped since the last call because the stop flag was set.
+    pub fn take_dropped(&self) -> bool {
+        self.shared.dropped.swap(false, Ordering::Relaxed)
+    }
+
     /// Calls `task` once with each number in `0..tasks`, in no fixed order, on the caller and the workers; returns when
     /// all are done. Regions that several threads ask for at once take turns. A region inside a task runs on that
     /// task's thread alone.
@@ -125,7 +142,7 @@ impl Team {
     /// dropped; the team stays usable.
     pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
         if tasks <= 1 || self.workers.is_empty() || IN_TASK.get() {
-            return (0..tasks).for_each(task);
+            return (0..tasks).take_while(|_| !self.shared.stopped()).for_each(task);
         }
         let turn = lock(&self.turn);
         let task: &Task<'_> = &task;
@@ -199,7 +216,7 @@ impl Shared {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             loop {
                 let task = self.next.0.fetch_add(1, Ordering::Relaxed);
-                if task >= job.tasks {
+                if task >= job.tasks || self.stopped() {
                     break;
                 }
                 (job.task)(task);
@@ -216,6 +233,15 @@ impl Shared {
                 std::mem::forget(payload);
             }
         }
+    }
+
+    /// Whether the task at hand is to be dropped; keeps note of it.
+    fn stopped(&self) -> bool {
+        let stop = self.stop.load(Ordering::Relaxed);
+        if stop {
+            self.dropped.store(true, Ordering::Relaxed);
+        }
+        stop
     }
 
     /// Shuts the region and waits for the workers inside.
@@ -327,6 +353,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;
+
+    #[test]
+    fn a_set_flag_drops_the_tasks_that_nobody_has_begun() {
+        for threads in [1, 3] {
+            let stop = Arc::new(AtomicBool::new(false));
+            let team = Team::with_stop(threads, Arc::clone(&stop));
+            let begun = AtomicU32::new(0);
+            team.run(10_000, |task| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                if task == 5 {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            });
+            assert!(begun.load(Ordering::Relaxed) < 10_000 && team.take_dropped() && !team.take_dropped());
+            stop.store(false, Ordering::Relaxed);
+            let all = AtomicU32::new(0);
+            team.run(100, |_| {
+                all.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!((all.into_inner(), team.take_dropped()), (100, false));
+        }
+    }
 
     #[test]
     fn every_task_runs_exactly_once() {

@@ -1,4 +1,9 @@
 //! minijinja, set up as Hugging Face sets up Jinja, within limits.
+//!
+//! Fuel bounds steps and bytes, [`scan`] bounds what recurses, and every container that a template writes or stores is
+//! measured here, so that comparing, joining or printing it is bounded too. Known limits: a list that one expression
+//! multiplies (`[x] * 100000 == ...`) is paid for by its length but compared in full, which can take seconds; `%` does
+//! not format strings (the filter `format` does); `strftime_now` gives UTC.
 
 use std::io;
 
@@ -151,10 +156,8 @@ struct Limited {
 
 impl io::Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.room = self
-            .room
-            .checked_sub(bytes.len() as u64)
-            .ok_or_else(|| io::Error::other("the output is too long"))?;
+        self.room =
+            self.room.checked_sub(bytes.len() as u64).ok_or_else(|| io::Error::other("the output is too long"))?;
         self.out.extend_from_slice(bytes);
         Ok(bytes.len())
     }

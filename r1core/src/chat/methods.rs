@@ -40,7 +40,15 @@ pub(super) fn call(state: &mut State<'_, '_>, value: &Value, name: &str, args: &
                 // Paid for before it is made.
                 state.consume_fuel(missing as u64 / 16)?;
                 let fill = text_arg(1).unwrap_or(" ").chars().next().unwrap_or(' ').to_string().repeat(missing);
-                return Ok(Value::from(if name == "ljust" { format!("{text}{fill}") } else { format!("{fill}{text}") }));
+                return Ok(Value::from(if name == "ljust" {
+                    format!("{text}{fill}")
+                } else {
+                    format!("{fill}{text}")
+                }));
+            }
+            // minijinja-contrib pads before it asks for fuel.
+            "format" if wide_field(text) => {
+                return Err(Error::new(ErrorKind::OutOfFuel, "a format field is too wide"));
             }
             // Python's white space has four characters more than Unicode's.
             "strip" | "lstrip" | "rstrip" if args.is_empty() => {
@@ -52,4 +60,10 @@ pub(super) fn call(state: &mut State<'_, '_>, value: &Value, name: &str, args: &
         }
     }
     pycompat::unknown_method_callback(state, value, name, args)
+}
+
+/// Whether a `str.format` pattern asks for a width of five digits or one that is computed.
+fn wide_field(pattern: &str) -> bool {
+    let digits = pattern.as_bytes().windows(5).any(|window| window.iter().all(u8::is_ascii_digit));
+    digits || pattern.split(':').skip(1).any(|spec| spec.split('}').next().is_some_and(|spec| spec.contains('{')))
 }

@@ -1,5 +1,7 @@
 //! A rendered prompt that keeps apart what the template wrote and what somebody typed.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::RenderOptions;
@@ -38,8 +40,8 @@ impl Prompt {
 /// looking at the ends of a message work as before.
 #[derive(Debug)]
 pub(super) struct Guard<'a> {
-    /// Longest first.
-    specials: Vec<&'a str>,
+    /// By their first byte, as some vocabularies have thousands.
+    specials: HashMap<u8, Vec<&'a str>>,
     mark: char,
 }
 
@@ -50,22 +52,30 @@ impl<'a> Guard<'a> {
     pub(super) fn new(specials: &[&'a str], template: &str, options: &RenderOptions<'_>) -> Result<Self> {
         // White space and single characters are ordinary text even where a vocabulary has tokens of their own for them.
         let structural = |text: &&&str| text.chars().count() > 1 && !text.chars().all(char::is_whitespace);
-        let mut specials: Vec<&str> = specials.iter().filter(structural).copied().collect();
-        specials.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
-        specials.dedup();
+        let structural = specials.iter().filter(structural).copied();
+        let mut specials: HashMap<u8, Vec<&str>> = HashMap::new();
+        for text in structural {
+            specials.entry(text.as_bytes()[0]).or_default().push(text);
+        }
         // The noncharacters of Unicode, made for private use like this.
         let mark = ('\u{fdd0}'..='\u{fdef}').find(|mark| {
             let absent = |text: &str| !text.contains(*mark);
             absent(template)
-                && specials.iter().all(|text| absent(text))
+                && specials.values().flatten().all(|text| absent(text))
                 && options.messages.iter().all(|message| {
                     absent(&message.content) && absent(message.role.as_str()) && map_all(&message.extra, &absent)
                 })
                 && options.tools.is_none_or(|tools| json_all(tools, &absent))
                 && options.variables.is_none_or(|variables| map_all(variables, &absent))
         });
-        let mark = mark.ok_or_else(|| Error::new(ErrorKind::Limit, "the messages use every noncharacter of Unicode"))?;
+        let mark =
+            mark.ok_or_else(|| Error::new(ErrorKind::Limit, "the messages use every noncharacter of Unicode"))?;
         Ok(Self { specials, mark })
+    }
+
+    fn beginning_like(&self, text: &str) -> impl Iterator<Item = &'a str> {
+        let list = text.as_bytes().first().and_then(|byte| self.specials.get(byte));
+        list.into_iter().flatten().copied()
     }
 
     /// Marks every special text, and every beginning of one at the end of the text, which more text could complete.
@@ -81,7 +91,7 @@ impl<'a> Guard<'a> {
             }
             let width = first.len_utf8();
             out.push(first);
-            if self.specials.iter().any(|special| rest.starts_with(special) || special.starts_with(rest)) {
+            if self.beginning_like(rest).any(|special| rest.starts_with(special) || special.starts_with(rest)) {
                 out.push(self.mark);
             }
             rest = &rest[width..];
@@ -111,7 +121,8 @@ impl<'a> Guard<'a> {
             marks += mark.len();
             // The mark follows the first character of what it protects.
             let first = plain[..at].chars().next_back().map_or(0, char::len_utf8);
-            let breaks = self.specials.iter().any(|special| plain[at - first..].starts_with(special));
+            let breaks =
+                self.beginning_like(&plain[at - first..]).any(|special| plain[at - first..].starts_with(special));
             if breaks && at > start {
                 pieces.push(plain[start..at].to_owned());
                 start = at;

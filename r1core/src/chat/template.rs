@@ -229,6 +229,10 @@ fn explain(error: minijinja::Error) -> Error {
     let kind = if limit { ErrorKind::Limit } else { ErrorKind::Template };
     let line = error.line().map_or(String::new(), |line| format!(", line {line}"));
     let colon = if detail.is_empty() { "" } else { ": " };
-    let what = if limit && detail.is_empty() { "it takes too many steps or too much memory".to_owned() } else { error.kind().to_string() };
+    let what = if limit && detail.is_empty() {
+        "it takes too many steps or too much memory".to_owned()
+    } else {
+        error.kind().to_string()
+    };
     Error::new(kind, format!("chat template{line}: {what}{colon}{detail}"))
 }

@@ -3,11 +3,22 @@
 /// Formats `seconds` since 1970 (UTC) as C's `strftime` does in the C locale. An unknown mark stays as it is.
 pub(super) fn format(pattern: &str, seconds: u64) -> String {
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
         "December",
     ];
     const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
-    let days = seconds / 86_400;
+    // The calendar stops with the year 9999.
+    let days = (seconds / 86_400).min(2_932_896);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     let (year, month, day) = civil(days);
     let month_name = MONTHS[month as usize - 1];
@@ -60,14 +71,13 @@ fn days_before(year: u64) -> u64 {
     y * 365 + y / 4 - y / 100 + y / 400 - 719_162
 }
 
-/// Year, month and day of a day counted from 1970-01-01; the year stops at 9999.
+/// Year, month and day of a day counted from 1970-01-01.
 fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days.min(2_932_896);
     let mut year = 1970 + days / 366;
     while days_before(year + 1) <= days {
         year += 1;
     }
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut rest = days - days_before(year);
     let mut month = 1;
     for length in [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {

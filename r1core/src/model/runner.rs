@@ -5,7 +5,7 @@ use super::attention::{self, AttentionScratch};
 use super::feed_forward::{self, FeedForwardScratch};
 use super::project::Projector;
 use crate::cache::KvCache;
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, cancelled};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::{Isa, Team, ops};
 
@@ -40,6 +40,7 @@ pub enum Wanted {
 pub struct Runner {
     model: Model,
     team: Team,
+    cancel: CancelToken,
     buffers: Buffers,
 }
 
@@ -82,10 +83,11 @@ pub(super) struct Pass<'a> {
 
 impl Runner {
     /// A runner with `threads` threads, the caller's included; `None` takes one for each processor that the system
-    /// offers. Out-of-range counts are clamped to 1..=256.
-    pub fn new(model: &Model, threads: Option<usize>) -> Runner {
+    /// offers. Out-of-range counts are clamped to 1..=256. Its runs stop while `cancel` is fired.
+    pub fn new(model: &Model, threads: Option<usize>, cancel: CancelToken) -> Runner {
         let offered = || std::thread::available_parallelism().map_or(1, |n| n.get());
-        Runner { model: model.clone(), team: Team::new(threads.unwrap_or_else(offered)), buffers: Buffers::default() }
+        let team = Team::with_stop(threads.unwrap_or_else(offered), cancel.flag());
+        Runner { model: model.clone(), team, cancel, buffers: Buffers::default() }
     }
 
     /// The model that runs.
@@ -104,11 +106,12 @@ impl Runner {
     /// # Errors
     /// `Argument` for an empty step or a token outside the vocabulary, `ContextFull` where a cache lacks room,
     /// `OutOfMemory`, `Cancelled`. After an error every cache holds what it held before.
-    pub fn run(&mut self, steps: &mut [Step<'_>], cancel: &CancelToken) -> Result<&[f32]> {
-        let Runner { model, team, buffers } = self;
+    pub fn run(&mut self, steps: &mut [Step<'_>]) -> Result<&[f32]> {
+        let Runner { model, team, cancel, buffers } = self;
         let inner = &*model.inner;
         let (config, weights) = (&inner.config, &inner.weights);
         let width = config.embedding_length;
+        team.take_dropped();
         cancel.check()?;
         buffers.collect_rows(steps, weights.embedding.rows())?;
         for step in steps.iter_mut() {
@@ -163,7 +166,6 @@ impl Runner {
                 );
             }
         }
-        cancel.check()?;
 
         let vocabulary = config.vocabulary;
         let count = buffers.wanted.len();
@@ -180,6 +182,10 @@ impl Runner {
             if let Some(cap) = config.logit_soft_cap {
                 ops::soft_cap(pass.isa, &mut buffers.logits, cap);
             }
+        }
+        // Nothing counts that was computed while tasks were dropped, even if the flag is down again by now.
+        if team.take_dropped() {
+            return Err(cancelled());
         }
         for step in steps {
             step.cache.commit(step.tokens.len());

@@ -352,3 +352,182 @@ impl ReasoningMachine {
         Pieces { bytes: &self.out, spans: self.spans.iter() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OPEN: u32 = 1000;
+    const CLOSE: u32 = 1001;
+
+    fn by_bytes() -> Option<ThinkTags> {
+        Some(ThinkTags::from_text("<think>", "</think>"))
+    }
+
+    fn by_id() -> Option<ThinkTags> {
+        Some(ThinkTags { open_id: Some(OPEN), close_id: Some(CLOSE), ..ThinkTags::from_text("<think>", "</think>") })
+    }
+
+    /// Feeds texts as tokens (`OPEN` and `CLOSE` by their names) and returns thought and answer.
+    fn run(machine: &mut ReasoningMachine, tokens: &[&str]) -> (String, String) {
+        let (mut thought, mut answer) = (Vec::new(), Vec::new());
+        let mut take = |pieces: Pieces<'_>| {
+            for (channel, bytes) in pieces {
+                if channel == Channel::Thought { &mut thought } else { &mut answer }.extend_from_slice(bytes);
+            }
+        };
+        for token in tokens {
+            match *token {
+                "OPEN" => take(machine.accept(OPEN, b"<think>")),
+                "CLOSE" => take(machine.accept(CLOSE, b"</think>")),
+                text => take(machine.accept(0, text.as_bytes())),
+            }
+        }
+        take(machine.finish());
+        let counters = machine.counters();
+        assert_eq!(counters.generated(), tokens.len() as u64);
+        assert_eq!(counters.pending, 0);
+        (String::from_utf8(thought).unwrap(), String::from_utf8(answer).unwrap())
+    }
+
+    #[test]
+    fn cases() {
+        use InitialPhase::{Auto, Closed, Open};
+        let bytes = by_bytes;
+        let ids = by_id;
+        type Row<'a> = (Option<ThinkTags>, InitialPhase<'a>, &'a [&'a str], &'a str, &'a str, CloseReason);
+        let rows: &[Row<'_>] = &[
+            // Plain.
+            (bytes(), Closed, &["<think>a</think>b"], "a", "b", CloseReason::Natural),
+            (ids(), Closed, &["OPEN", "\n", "a", "\n", "CLOSE", "\n\n", "b"], "a\n", "b", CloseReason::Natural),
+            // A prompt that opened the thought: only the close tag comes.
+            (bytes(), Auto("<｜Assistant｜><think>\n"), &["a</think>\n\nb"], "a", "b", CloseReason::Natural),
+            (bytes(), Auto("<｜Assistant｜>"), &["a"], "", "a", CloseReason::None),
+            (bytes(), Auto("<think>\n\n</think>\n\n"), &["a"], "", "a", CloseReason::None),
+            // ... and a model that opens it again.
+            (ids(), Open, &["OPEN", "\n", "a", "CLOSE", "b"], "a", "b", CloseReason::Natural),
+            (bytes(), Open, &["<think>\na</think>b"], "a", "b", CloseReason::Natural),
+            // Tags cut over tokens, and text that only begins like one.
+            (bytes(), Closed, &["<", "th", "ink", ">a<", "/", "think", ">b"], "a", "b", CloseReason::Natural),
+            (bytes(), Open, &["1 </", "thin", "g> 2", "</think>x"], "1 </thing> 2", "x", CloseReason::Natural),
+            (bytes(), Open, &["a<</think>b"], "a<", "b", CloseReason::Natural),
+            (bytes(), Open, &["a</</think>b"], "a</", "b", CloseReason::Natural),
+            (bytes(), Open, &["a</think"], "a</think", "", CloseReason::None),
+            // A second close tag before the answer is swallowed; in the answer's prose it is text.
+            (bytes(), Open, &["a</think></think>\n</think>\n\nb"], "a", "b", CloseReason::Natural),
+            (bytes(), Open, &["a</think>b </think> c"], "a", "b </think> c", CloseReason::Natural),
+            (ids(), Open, &["a", "CLOSE", "CLOSE", "b", "CLOSE", "c"], "a", "bc", CloseReason::Natural),
+            // Tags typed out are text where the vocabulary has them as tokens.
+            (
+                ids(),
+                Open,
+                &["say </think> or <think>", "CLOSE", "b"],
+                "say </think> or <think>",
+                "b",
+                CloseReason::Natural,
+            ),
+            // Further blocks.
+            (bytes(), Closed, &["<think>a</think>b<think>c</think>d"], "ac", "bd", CloseReason::Natural),
+            (ids(), Closed, &["OPEN", "a", "CLOSE", "OPEN", "b", "CLOSE", "c"], "ab", "c", CloseReason::Natural),
+            // No close tag at all, no tags at all.
+            (bytes(), Open, &["a", "b"], "ab", "", CloseReason::None),
+            (None, Open, &["\n<think>a</think>"], "", "\n<think>a</think>", CloseReason::None),
+            // An id tag interrupts what could have been another.
+            (ids(), Open, &["a</th", "CLOSE", "b"], "a</th", "b", CloseReason::Natural),
+            (bytes(), Closed, &["", "\n", "\r\n", "a\n"], "", "a\n", CloseReason::None),
+        ];
+        for (i, (tags, initial, tokens, thought, answer, reason)) in rows.iter().enumerate() {
+            let mut machine = ReasoningMachine::new(tags.clone(), *initial);
+            for round in 0..2 {
+                let got = run(&mut machine, tokens);
+                assert_eq!(got, ((*thought).to_owned(), (*answer).to_owned()), "row {i}, round {round}");
+                assert_eq!(machine.close_reason(), *reason, "row {i}");
+                machine.reset();
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_count_for_the_phase_of_their_first_byte() {
+        let mut machine = ReasoningMachine::new(by_bytes(), InitialPhase::Open);
+        for (token, expected) in [
+            ("ab", (1, 0, 0, 0)),
+            ("</", (1, 0, 0, 1)),
+            ("thin", (1, 0, 0, 2)),
+            ("g", (4, 0, 0, 0)),
+            (".</th", (5, 0, 0, 0)),
+            ("ink", (5, 0, 0, 1)),
+            (">\n\nyes", (5, 2, 0, 0)),
+            (" and", (5, 2, 1, 0)),
+            ("", (5, 2, 2, 0)),
+        ] {
+            machine.accept(0, token.as_bytes());
+            let c = machine.counters();
+            assert_eq!((c.reasoning, c.tag, c.answer, c.pending), expected, "after {token:?}");
+        }
+        machine.accept_eog();
+        assert_eq!((machine.counters().eog, machine.counters().generated()), (1, 10));
+    }
+
+    #[test]
+    fn forced_tokens_are_counted_apart_and_name_their_reason() {
+        let mut machine = ReasoningMachine::new(by_id(), InitialPhase::Open);
+        machine.accept(0, b"hm");
+        machine.accept_forced(0, b"\nEnough.", CloseReason::Budget);
+        machine.accept_forced(CLOSE, b"</think>", CloseReason::Budget);
+        machine.accept(0, b"7");
+        let c = machine.counters();
+        assert_eq!((c.reasoning, c.forced, c.tag, c.answer), (1, 2, 0, 1));
+        assert_eq!(
+            (machine.close_reason(), machine.phase(), machine.blocks()),
+            (CloseReason::Budget, Phase::Closed, 1)
+        );
+    }
+
+    #[test]
+    fn the_end_inside_a_thought_is_recorded() {
+        let mut machine = ReasoningMachine::new(by_bytes(), InitialPhase::Open);
+        machine.accept_eog();
+        assert_eq!(machine.close_reason(), CloseReason::Eos);
+        machine.reset();
+        assert_eq!((machine.close_reason(), machine.phase()), (CloseReason::None, Phase::Thinking));
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_the_same_streams(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "<think>", "</think>", "<", "/", "think>", "</thi", "nk>", "\n", "a", "é", "[/THINK]", "[/TH", "\r", " ",
+            ]), 0..24),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
+            open in any::<bool>(),
+        ) {
+            let text = parts.concat();
+            let bytes = text.as_bytes();
+            let mut tags = ThinkTags::from_text("<think>", "</think>");
+            tags.close.push(b"[/THINK]".to_vec());
+            let initial = if open { InitialPhase::Open } else { InitialPhase::Closed };
+            let stream = |cuts: &[usize]| {
+                let mut machine = ReasoningMachine::new(Some(tags.clone()), initial);
+                let mut out: Vec<(Channel, u8)> = Vec::new();
+                let mut from = 0;
+                for &cut in cuts.iter().chain([&bytes.len()]) {
+                    let pieces = machine.accept(0, &bytes[from..cut]);
+                    out.extend(pieces.flat_map(|(channel, bytes)| bytes.iter().map(move |b| (channel, *b))));
+                    from = cut;
+                }
+                out.extend(machine.finish().flat_map(|(channel, bytes)| bytes.iter().map(move |b| (channel, *b))));
+                prop_assert_eq!(machine.counters().generated(), cuts.len() as u64 + 1);
+                Ok((out, machine.phase(), machine.blocks(), machine.close_reason()))
+            };
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.sort_unstable();
+            let every: Vec<usize> = (0..bytes.len()).collect();
+            let whole = stream(&[])?;
+            prop_assert_eq!(&stream(&cuts)?, &whole);
+            prop_assert_eq!(&stream(&every)?, &whole);
+        }
+    }
+}

@@ -41,11 +41,11 @@ pub(super) fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
     Some((id as u32, max))
 }
 
-/// Weight of a logit relative to `max`, after temperature.
+/// Weight of a logit relative to `max`; `inverse` is 1 / temperature.
 #[inline(always)]
-pub(super) fn weight(logit: f32, max: f32, temperature: f32) -> f32 {
-    // The maximum may be plus infinity, where the difference is not a number.
-    let x = if logit == max { 0.0 } else { (logit - max) / temperature };
+pub(super) fn weight(logit: f32, max: f32, inverse: f32) -> f32 {
+    // Both may be plus infinity, where difference and product are not numbers.
+    let x = if logit == max { 0.0 } else { (logit - max) * inverse };
     exp_negative(x)
 }
 
@@ -55,8 +55,9 @@ fn mass(weight: f32) -> u64 {
 
 /// Gives every candidate its mass.
 pub(super) fn weigh(candidates: &mut [Candidate], max: f32, temperature: f32) {
+    let inverse = 1.0 / temperature;
     for c in candidates {
-        c.mass = mass(weight(c.logit, max, temperature));
+        c.mass = mass(weight(c.logit, max, inverse));
     }
 }
 
@@ -64,10 +65,11 @@ pub(super) fn weigh(candidates: &mut [Candidate], max: f32, temperature: f32) {
 pub(super) fn gather_all(logits: &[f32], max: f32, temperature: f32, candidates: &mut Vec<Candidate>) {
     const BLOCK: usize = 64;
     candidates.clear();
+    let inverse = 1.0 / temperature;
     let mut weights = [0.0f32; BLOCK];
     for (block, logits) in logits.chunks(BLOCK).enumerate() {
         for (weight_out, &logit) in weights.iter_mut().zip(logits) {
-            *weight_out = weight(logit, max, temperature);
+            *weight_out = weight(logit, max, inverse);
         }
         // Most blocks of a language model's distribution have no mass at all.
         let heaviest = weights[..logits.len()].iter().fold(0.0f32, |a, &b| if b > a { b } else { a });

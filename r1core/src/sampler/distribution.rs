@@ -10,7 +10,11 @@ pub(super) struct Normaliser {
 
 impl Normaliser {
     pub(super) fn of(logits: &[f32]) -> Self {
-        let max = argmax(logits).map_or(f32::NEG_INFINITY, |(_, max)| max);
+        Self::below(logits, argmax(logits).map_or(f32::NEG_INFINITY, |(_, max)| max))
+    }
+
+    /// For logits whose maximum is known.
+    pub(super) fn below(logits: &[f32], max: f32) -> Self {
         // Sixteen lanes of f32 over short blocks, gathered in f64: a fixed order that vectorises.
         let mut sum = 0.0f64;
         for block in logits.chunks(1024) {

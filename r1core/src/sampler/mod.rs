@@ -26,6 +26,7 @@ pub use random::uniform;
 
 use crate::{Error, ErrorKind, Result};
 use candidates::Candidate;
+use distribution::Normaliser;
 use penalties::History;
 
 /// One drawn token.
@@ -78,7 +79,8 @@ impl Sampler {
     /// [`ErrorKind::Argument`] when `logit_bias` names a token outside the vocabulary.
     pub fn sample(&mut self, logits: &[f32], position: u64) -> Result<Sampled> {
         let Self { options, history, edited, candidates } = self;
-        let effective = if options.edits_logits(history) {
+        let edits = options.edits_logits(history);
+        let effective = if edits {
             edited.clear();
             edited.extend_from_slice(logits);
             bias::apply(edited, &options.logit_bias)?;
@@ -101,7 +103,8 @@ impl Sampler {
             min_p::cut(candidates, options.min_p);
             draw::pick(candidates, random::bits(options.seed, position)).unwrap_or(best)
         };
-        let logprob = log_prob(logits, id);
+        let normaliser = if edits { Normaliser::of(logits) } else { Normaliser::below(logits, max) };
+        let logprob = logits.get(id as usize).map_or(f32::NEG_INFINITY, |logit| normaliser.logprob(*logit));
         Ok(Sampled { id, logprob })
     }
 
@@ -124,7 +127,7 @@ pub fn top_logprobs(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
     let mut candidates = Vec::new();
     top_k::gather(logits, n, &mut candidates);
     candidates.sort_unstable_by(Candidate::likelier);
-    let normaliser = distribution::Normaliser::of(logits);
+    let normaliser = Normaliser::of(logits);
     candidates.iter().map(|c| (c.id, normaliser.logprob(c.logit))).collect()
 }
 

@@ -6,7 +6,7 @@ const BUCKETS: usize = 1 << 12;
 
 /// A number that orders like the logit; 0 for what can never be drawn (minus infinity and NaN).
 fn key(logit: f32) -> u32 {
-    if !(logit > f32::NEG_INFINITY) {
+    if logit.is_nan() || logit == f32::NEG_INFINITY {
         return 0;
     }
     let bits = logit.to_bits();

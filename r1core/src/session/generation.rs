@@ -8,7 +8,7 @@ use super::{Done, Event, Finish, Session, TokenEvent, Usage};
 use crate::model::Wanted;
 use crate::reasoning::{Channel, InitialPhase, Pieces, ReasoningMachine, ThinkTags};
 use crate::sampler::{Sampler, SamplerOptions, top_logprobs};
-use crate::tokenizer::Utf8Stream;
+use crate::tokenizer::{TokenKind, Utf8Stream};
 use crate::{ErrorKind, Result};
 
 /// What to generate. `GenerateOptions::default()` samples as the DeepSeek-R1 paper does (temperature 0.6, top-p 0.95)
@@ -203,7 +203,10 @@ impl GenerationState {
         }
         self.sampler.accept(sampled.id);
         self.generated += 1;
-        let bytes = session.model().tokenizer().piece(sampled.id).unwrap_or_default();
+        // Control tokens have no text of their own; tags are known by their ids.
+        let tokenizer = session.model().tokenizer();
+        let control = tokenizer.kind(sampled.id) == Some(TokenKind::Control);
+        let bytes = tokenizer.piece(sampled.id).filter(|_| !control).unwrap_or_default();
         if self.text.push(self.machine.accept(sampled.id, bytes)) {
             return Ok(Some(Finish::Stop));
         }

@@ -83,7 +83,7 @@ impl Model {
             return Err(Error::new(ErrorKind::Argument, "a prefill chunk of 0 tokens makes no progress"));
         }
         Ok(Session {
-            runner: Runner::new(self, options.threads),
+            runner: Runner::new(self, options.threads, options.cancel.clone()),
             cache: KvCache::new(self.config(), options.cache, context),
             tokens: Vec::new(),
             logits: Vec::new(),
@@ -184,13 +184,14 @@ impl Session {
     /// A second session with the same past, which costs no copy of the cache now. It gets a team of threads of its own
     /// and a cancel token of its own.
     pub fn fork(&self) -> Session {
+        let cancel = CancelToken::new();
         Session {
-            runner: Runner::new(self.model(), Some(self.threads())),
+            runner: Runner::new(self.model(), Some(self.threads()), cancel.clone()),
             cache: self.cache.fork(),
             tokens: self.tokens.clone(),
             logits: self.logits.clone(),
             prefill_chunk: self.prefill_chunk,
-            cancel: CancelToken::new(),
+            cancel,
             progress: self.progress.clone(),
         }
     }
@@ -220,7 +221,7 @@ impl Session {
 
     fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<()> {
         let mut steps = [Step { cache: &mut self.cache, tokens, wanted }];
-        let logits = self.runner.run(&mut steps, &self.cancel)?;
+        let logits = self.runner.run(&mut steps)?;
         self.logits.clear();
         self.logits.extend_from_slice(logits);
         self.tokens.extend_from_slice(tokens);

@@ -190,11 +190,8 @@ impl Bpe {
                 }
             }
             let before = previous[at];
-            if let Some(&symbol) = symbols.get(before as usize) {
-                if let Some(merge) = self.merges.get(symbol, merge.result) {
-                    heap.push(entry(merge, before));
-                }
-            }
+            let merge = symbols.get(before as usize).and_then(|&symbol| self.merges.get(symbol, merge.result));
+            heap.extend(merge.map(|merge| entry(merge, before)));
         }
         symbols.retain(|&symbol| symbol != GONE);
     }

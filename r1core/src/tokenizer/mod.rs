@@ -89,6 +89,7 @@ struct Inner {
     ends: Vec<TokenId>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one, behind the tokenizer's Arc")]
 enum Model {
     Bpe(Bpe),
     Spm(Spm),
@@ -140,19 +141,19 @@ impl Tokenizer {
             let exists = |id: &TokenId| (*id as usize) < vocab.len();
             given.filter(exists).or(default.filter(exists))
         };
+        // Where calls and returns have marks of their own, <|end|> only ends a message.
+        let goes_on = control("<|return|>").is_some() && control("<|call|>").is_some();
+        let turns = END_OF_TURN.iter().filter(|text| !(goes_on && **text == "<|end|>"));
         let ids = Ids {
             bos: pick(given.bos, default_ids.bos),
             eos: pick(given.eos, default_ids.eos),
-            eot: pick(given.eot, END_OF_TURN.iter().find_map(|text| control(text))),
+            eot: pick(given.eot, turns.clone().find_map(|text| control(text))),
             eom: pick(given.eom, control(END_OF_MESSAGE)),
             unknown: pick(given.unknown, default_ids.unknown),
             padding: pick(given.padding, None),
         };
-        // Where calls and returns have marks of their own, <|end|> only ends a message.
-        let goes_on = control("<|return|>").is_some() && control("<|call|>").is_some();
-        let texts = END_OF_TURN.iter().chain(&OTHER_ENDS).filter(|text| !(goes_on && **text == "<|end|>"));
-        let mut ends: Vec<TokenId> = texts.filter_map(|text| control(text)).collect();
-        ends.extend([ids.eos, ids.eot.filter(|_| !goes_on).or(given.eot), ids.eom].into_iter().flatten());
+        let mut ends: Vec<TokenId> = turns.chain(&OTHER_ENDS).filter_map(|text| control(text)).collect();
+        ends.extend([ids.eos, ids.eot, ids.eom].into_iter().flatten());
         ends.sort_unstable();
         ends.dedup();
         let add_bos = parts.flags.add_bos.unwrap_or(add_bos);
@@ -241,7 +242,7 @@ impl Tokenizer {
     }
 
     /// Number of tokens.
-    #[allow(clippy::len_without_is_empty)] // Never empty.
+    #[allow(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
     pub fn len(&self) -> usize {
         self.0.vocab.len()
     }

@@ -227,9 +227,8 @@ impl Specials {
     /// Accepts candidates in `span`, longest first, and shorter ones where the longest does not fit.
     fn settle(&self, group: &[(usize, Candidate)], span: Range<usize>, matches: &mut Vec<Match>) {
         // Length, then smallest id, then leftmost.
-        let entry = |at: usize, candidate: Candidate| {
-            (candidate.len, Reverse((candidate.id, at)), Reverse(candidate.shorter))
-        };
+        let entry =
+            |at: usize, candidate: Candidate| (candidate.len, Reverse((candidate.id, at)), Reverse(candidate.shorter));
         let mut heap: BinaryHeap<_> = group.iter().map(|&(at, candidate)| entry(at, candidate)).collect();
         let mut taken = vec![false; span.len()];
         let is_taken = |taken: &[bool], at: usize| taken.get(at - span.start).copied().unwrap_or(true);

@@ -66,7 +66,11 @@ pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 
 impl VocabParts {
     pub(super) fn from_metadata(metadata: &Metadata) -> Result<Self> {
-        let id = |name: &str| metadata.u32(&format!("tokenizer.ggml.{name}_token_id")).or_else(ignore_negative);
+        // Some writers store -1 for "none".
+        let id = |name: &str| -> Result<Option<TokenId>> {
+            let id = metadata.i64(&format!("tokenizer.ggml.{name}_token_id"))?;
+            Ok(id.and_then(|id| TokenId::try_from(id).ok()))
+        };
         let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.{name}"));
         Ok(Self {
             model: metadata.require_str(MODEL)?.to_owned(),
@@ -90,11 +94,6 @@ impl VocabParts {
             },
         })
     }
-}
-
-/// Some writers store -1 for "none".
-fn ignore_negative(error: Error) -> Result<Option<TokenId>> {
-    if error.message().contains("outside the range") { Ok(None) } else { Err(error) }
 }
 
 /// How the texts of a vocabulary spell bytes.
@@ -142,7 +141,8 @@ impl Vocab {
                 return Err(bad(format!("{} types for {len} tokens", types.len()), TYPES));
             }
             Some(types) => {
-                let named = |(i, &number)| kind(number).ok_or_else(|| bad(format!("token {i} has type {number}"), TYPES));
+                let named =
+                    |(i, &number)| kind(number).ok_or_else(|| bad(format!("token {i} has type {number}"), TYPES));
                 types.iter().enumerate().map(named).collect::<Result<_>>()?
             }
         };

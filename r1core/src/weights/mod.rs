@@ -4,7 +4,7 @@ mod embedding;
 
 use std::sync::Arc;
 
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, cancelled};
 use crate::config::{AttentionConfig, Config, FeedForwardConfig};
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
@@ -202,7 +202,7 @@ impl<'a> Loader<'a> {
             !cancel.is_cancelled()
         };
         let matrix = Matrix::pack(format, rows, cols, data, &mut step).map_err(|e| match e {
-            PackError::Cancelled => Error::new(ErrorKind::Cancelled, "loading was cancelled by the caller"),
+            PackError::Cancelled => cancelled(),
             PackError::OutOfMemory { .. } => {
                 Error::new(ErrorKind::OutOfMemory, format!("no memory for {} bytes of weights", data.len()))
                     .tensor(tensor.name())

@@ -1,19 +1,19 @@
-//! llama.cpp's `r1 logits`: lines of ids on stdin, log-probabilities out.
+//! `r1 logits` of any engine: lines of ids on stdin, log-probabilities out.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use r1_peers::args::Args;
-use r1_peers::llama::{Context, Loading, Model, Running};
+use r1_peers::engine::{self, Running};
 use r1_peers::{Result, dump, figures, passes};
 
 const USAGE: &str = "\
-peer_logits -m FILE [--top 20] [--all-positions] [--dump FILE] [--exact] [--no-repack] [--threads 2]
+peer_logits -m FILE [--engine llama] [--top 20] [--all-positions] [--dump FILE] [--exact] [--threads 2]
 lines of ids on stdin; for each line {\"ids\": n, \"top\": [[id, logprob], ...]} of its last position
   --all-positions  one such object for every position, with \"position\": p
   --dump FILE      writes the raw logits too: u32 positions, u32 vocabulary, f32 rows (little-endian)
-  --exact          f32 cache and no flash attention: the reference, for a file of f32 weights
-  --no-repack      weights stay in their blocks";
+  --exact          f32 cache and no flash attention: a reference, for a file of f32 weights
+  --engine NAME    llama, llama-no-repack (its weights stay in their blocks) or r1core";
 
 fn main() -> Result<()> {
     let mut args = Args::of_process(USAGE);
@@ -21,15 +21,15 @@ fn main() -> Result<()> {
     let top = args.value("--top")?.unwrap_or(20);
     let threads = args.value("--threads")?.unwrap_or(2);
     let dump_to: Option<PathBuf> = args.value("--dump")?;
-    let (all, exact, repack) = (args.flag("--all-positions"), args.flag("--exact"), !args.flag("--no-repack"));
+    let name = args.value("--engine")?.unwrap_or_else(|| String::from("llama"));
+    let (all, exact) = (args.flag("--all-positions"), args.flag("--exact"));
     args.flag("--json"); // the only form there is
     args.finish()?;
     let lines = std::io::stdin().lock().lines().map(|line| ids(&line?)).collect::<Result<Vec<_>>>()?;
     let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
 
-    let model = Model::load(&path, Loading { repack, ..Loading::default() })?;
-    let mut context = Context::new(&model, Running { context: longest.max(1), threads, exact })?;
-    let mut dump = dump_to.map(|path| dump::Writer::create(&path, model.vocabulary())).transpose()?;
+    let mut engine = engine::open(&name, &path, Running { context: longest.max(1), threads, exact })?;
+    let mut dump = dump_to.map(|path| dump::Writer::create(&path, engine.vocabulary())).transpose()?;
     let mut out = std::io::stdout().lock();
     for ids in lines.iter().filter(|ids| !ids.is_empty()) {
         let mut take = |position: Option<usize>, logits: &[f32]| {
@@ -41,9 +41,9 @@ fn main() -> Result<()> {
             dump.as_mut().map_or(Ok(()), |dump| dump.row(logits))
         };
         if all {
-            passes::every_position(&mut context, ids, |position, logits| take(Some(position), logits))?;
+            passes::every_position(&mut *engine, ids, |position, logits| take(Some(position), logits))?;
         } else {
-            passes::last_position(&mut context, ids, |logits| take(None, logits))?;
+            passes::last_position(&mut *engine, ids, |logits| take(None, logits))?;
         }
     }
     dump.map_or(Ok(()), dump::Writer::finish)

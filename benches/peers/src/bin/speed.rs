@@ -1,53 +1,18 @@
 //! Engines on the same file in one process, in turns, so that a noisy machine troubles all of them alike.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use r1_peers::Result;
 use r1_peers::args::Args;
+use r1_peers::engine::{self, BATCH, Engine, Running, Want};
 use r1_peers::figures::quantile;
-use r1_peers::llama::{self, BATCH, Context, Loading, Model, Running, Want};
+use r1_peers::llama;
 
 const USAGE: &str = "\
-speed -m FILE [-p 512] [-n 128] [--threads 2] [--rounds 5] [--engines llama,llama-no-repack] [--json]
+speed -m FILE [-p 512] [-n 128] [--threads 2] [--rounds 5] [--engines llama,llama-no-repack,r1core] [--json]
 Prefill of -p tokens and decode of -n tokens after an empty context, in interleaved rounds; prints medians in
 tokens per second and the ratio to the first engine.";
-
-/// Something that runs a model.
-trait Engine {
-    /// Computes `ids` from an empty context, as few calls as it takes, for the logits of the last.
-    fn prefill(&mut self, ids: &[i32]) -> Result<()>;
-    /// Computes `ids` from an empty context one by one, for the logits of each.
-    fn decode(&mut self, ids: &[i32]) -> Result<()>;
-    /// Leaves the processor to others until the next call.
-    fn rest(&mut self);
-}
-
-struct LlamaCpp(Context<'static>);
-
-impl LlamaCpp {
-    fn load(path: &Path, repack: bool, running: Running) -> Result<Self> {
-        // The model lives as long as the process, so the context may borrow it for ever.
-        let model: &'static Model = Box::leak(Box::new(Model::load(path, Loading { repack, ..Loading::default() })?));
-        Ok(Self(Context::new(model, running)?))
-    }
-}
-
-impl Engine for LlamaCpp {
-    fn prefill(&mut self, ids: &[i32]) -> Result<()> {
-        self.0.clear();
-        ids.chunks(BATCH).try_for_each(|chunk| self.0.decode(chunk, Want::Last))
-    }
-
-    fn decode(&mut self, ids: &[i32]) -> Result<()> {
-        self.0.clear();
-        ids.iter().try_for_each(|&id| self.0.decode(&[id], Want::Last))
-    }
-
-    fn rest(&mut self) {
-        self.0.rest();
-    }
-}
 
 struct Lane {
     name: String,
@@ -63,7 +28,7 @@ fn main() -> Result<()> {
     let generated = args.value("-n")?.unwrap_or(128);
     let threads = args.value("--threads")?.unwrap_or(2);
     let rounds = args.value("--rounds")?.unwrap_or(5);
-    let names = args.value("--engines")?.unwrap_or_else(|| String::from("llama,llama-no-repack"));
+    let names = args.value("--engines")?.unwrap_or_else(|| String::from("llama,llama-no-repack,r1core"));
     let json = args.flag("--json");
     args.finish()?;
     llama::require_native_build()?;
@@ -71,20 +36,16 @@ fn main() -> Result<()> {
     let running = Running { context: prompt.max(generated).max(1), threads, exact: false };
     let mut lanes = Vec::new();
     for name in names.split(',') {
-        let engine: Box<dyn Engine> = match name {
-            "llama" => Box::new(LlamaCpp::load(&path, true, running)?),
-            "llama-no-repack" => Box::new(LlamaCpp::load(&path, false, running)?),
-            _ => return Err(format!("no engine is called '{name}'").into()),
-        };
+        let engine = engine::open(name, &path, running)?;
         lanes.push(Lane { name: name.to_owned(), engine, prefill: Vec::new(), decode: Vec::new() });
     }
-    let vocabulary = Model::load(&path, Loading { vocabulary_only: true, ..Loading::default() })?.vocabulary();
+    let vocabulary = lanes.first().map_or(0, |lane| lane.engine.vocabulary());
     let prompt = some_ids(prompt, vocabulary, 1);
     let generated = some_ids(generated, vocabulary, 2);
 
     for lane in &mut lanes {
-        lane.engine.prefill(&prompt)?;
-        lane.engine.decode(&generated[..generated.len().min(8)])?;
+        compute(&mut *lane.engine, &prompt, BATCH)?;
+        compute(&mut *lane.engine, &generated[..generated.len().min(8)], 1)?;
         lane.engine.rest();
     }
     for round in 0..rounds {
@@ -92,10 +53,8 @@ fn main() -> Result<()> {
         let count = lanes.len();
         for turn in 0..count {
             let lane = &mut lanes[(turn + round) % count];
-            let rate = timed(prompt.len(), || lane.engine.prefill(&prompt))?;
-            lane.prefill.push(rate);
-            let rate = timed(generated.len(), || lane.engine.decode(&generated))?;
-            lane.decode.push(rate);
+            lane.prefill.push(compute(&mut *lane.engine, &prompt, BATCH)?);
+            lane.decode.push(compute(&mut *lane.engine, &generated, 1)?);
             lane.engine.rest();
         }
     }
@@ -124,11 +83,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Tokens per second of work on `tokens` tokens.
-fn timed(tokens: usize, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+/// Computes `ids` from an empty context, `batch` of them a call, with the logits of each call's last; tokens per second.
+fn compute(engine: &mut dyn Engine, ids: &[i32], batch: usize) -> Result<f64> {
     let start = Instant::now();
-    work()?;
-    Ok(tokens as f64 / start.elapsed().as_secs_f64())
+    engine.clear()?;
+    for chunk in ids.chunks(batch) {
+        engine.decode(chunk, Want::Last)?;
+    }
+    Ok(ids.len() as f64 / start.elapsed().as_secs_f64())
 }
 
 /// `n` ids spread over the vocabulary, the same for the same seed (a linear congruential sequence's high bits).

@@ -1,7 +1,7 @@
 //! Products of packed weight matrices and quantised activations.
 //!
 //! [`Matrix::pack`] rearranges the blocks of a tensor once; [`matmul`] multiplies it with any number of columns. What
-//! the result is, bit for bit and on every instruction set, says [`dot_row`]; [`layout`] draws the packed blocks.
+//! the result is, bit for bit and on every instruction set, says [`dot_row`]; `layout.rs` draws the packed blocks.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

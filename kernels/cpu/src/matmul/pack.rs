@@ -5,18 +5,22 @@ use crate::format::*;
 
 /// A packed block that knows how to gather itself from one block of each of 16 rows.
 pub(super) trait Gather: Packed {
-    /// Overwrites every byte of `self`.
+    /// Fills `self`, which is zero.
     fn gather(&mut self, rows: &[&Self::Source; ROWS]);
+
+    /// Gathers blocks side by side: `rows[r]` are those of row `r`. All lengths are equal.
+    fn gather_all(out: &mut [Self], rows: &[&[Self::Source]; ROWS]) {
+        for (b, out) in out.iter_mut().enumerate() {
+            out.gather(&rows.map(|row| &row[b]));
+        }
+    }
 }
 
 /// Packs one group: `rows[r]` are the blocks of row `r`, `out` the packed group. Rows of different lengths are cut to
 /// the shortest.
 pub(super) fn pack_group<P: Gather>(rows: &[&[P::Source]; ROWS], out: &mut [P]) {
     let blocks = rows.iter().fold(out.len(), |n, row| n.min(row.len()));
-    let rows: [&[P::Source]; ROWS] = rows.map(|row| &row[..blocks]);
-    for (b, out) in out[..blocks].iter_mut().enumerate() {
-        out.gather(&rows.map(|row| &row[b]));
-    }
+    P::gather_all(&mut out[..blocks], &rows.map(|row| &row[..blocks]));
 }
 
 /// Plane `p` of `out` receives bytes `4 p ..` of every row's `field`.
@@ -66,23 +70,30 @@ plain! {
     PackedQ4K: d, dmin; scales, qs;
 }
 
-impl Gather for PackedF32 {
-    fn gather(&mut self, rows: &[&BlockF32; ROWS]) {
-        self.value = rows.map(|row| row.bits);
-    }
+/// Gathers plain values, a run of one row at a time: for blocks this small, going from row to row costs more than the
+/// copy.
+macro_rules! floats {
+    ($($packed:ident),*) => {$(
+        impl Gather for $packed {
+            fn gather(&mut self, rows: &[&Self::Source; ROWS]) {
+                self.value = rows.map(|row| row.bits);
+            }
+
+            fn gather_all(out: &mut [Self], rows: &[&[Self::Source]; ROWS]) {
+                const RUN: usize = 64;
+                for (run, out) in out.chunks_mut(RUN).enumerate() {
+                    for (r, row) in rows.iter().enumerate() {
+                        for (out, value) in out.iter_mut().zip(&row[RUN * run..]) {
+                            out.value[r] = value.bits;
+                        }
+                    }
+                }
+            }
+        }
+    )*};
 }
 
-impl Gather for PackedF16 {
-    fn gather(&mut self, rows: &[&BlockF16; ROWS]) {
-        self.value = rows.map(|row| row.bits);
-    }
-}
-
-impl Gather for PackedBF16 {
-    fn gather(&mut self, rows: &[&BlockBF16; ROWS]) {
-        self.value = rows.map(|row| row.bits);
-    }
-}
+floats!(PackedF32, PackedF16, PackedBF16);
 
 impl Gather for PackedMXFP4 {
     fn gather(&mut self, rows: &[&BlockMXFP4; ROWS]) {

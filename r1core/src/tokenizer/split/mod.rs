@@ -123,8 +123,8 @@ mod tests {
         check(Splitter::Qwen2, "Hello| world|,| it|'s| DON|'T| we|'ll");
         check(Splitter::Qwen2, "a|1|2| | |3| b");
         check(Splitter::Qwen2, " | two| | spaces|\n\n|\tend| ");
-        check(Splitter::Qwen2, "x| +=|\n|y|;\r\n|  \n|  | z|  ");
-        check(Splitter::Qwen2, "cafe|\u{301}| (b|).\n\n|c");
+        check(Splitter::Qwen2, "x| +=\n|y|;\r\n|  \n|  | z|  ");
+        check(Splitter::Qwen2, "cafe|\u{301}| (|b|).\n\n|c");
         check(Splitter::Qwen2, "\u{3000}你好|，世界|！");
         check(Splitter::LlamaBpe, "a|123|456|7| |89");
         check(Splitter::Qwen35, "cafe\u{301}|1|\u{301}| \u{301}x| -| ");
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn gpt2_keeps_the_leading_space_and_its_case() {
-        check(Splitter::Gpt2, "It|'s| DON|'|T| 123|  |\n| x|  ");
+        check(Splitter::Gpt2, "It|'s| DON|'|T| 123|  \n| x|  ");
         check(Splitter::Smollm, "a|1|2| |3| | x|  |4|  ");
         check(Splitter::Default, "ab|.,| cd| |123|45| |$+| é");
     }

@@ -27,9 +27,7 @@ macro_rules! kernel {
                     }
                 }
             }
-            for (half, total) in total.iter().enumerate() {
-                store(total, half, out);
-            }
+            store(&total, out);
         }
     };
 }

@@ -28,8 +28,8 @@ macro_rules! run {
             let codes = $codes;
             for n in 0..N {
                 let step = products::<{ $signed }>(codes, four(&$x[n].qs, $base + AT));
-                sum[n] = if I % $span == 0 { step } else { _mm256_add_epi16(sum[n], step) };
-                if I % $span == $span - 1 {
+                sum[n] = if I.is_multiple_of($span) { step } else { _mm256_add_epi16(sum[n], step) };
+                if (I + 1).is_multiple_of($span) {
                     $integer[n] = _mm256_add_epi32($integer[n], _mm256_madd_epi16(sum[n], scale));
                 }
             }
@@ -73,9 +73,7 @@ macro_rules! thirty_twos {
                     }
                 }
             }
-            for (half, total) in total.iter().enumerate() {
-                store(total, half, out);
-            }
+            store(&total, out);
         }
     };
 }
@@ -160,9 +158,7 @@ macro_rules! sixteens {
                     }
                 }
             }
-            for (half, total) in total.iter().enumerate() {
-                store(total, half, out);
-            }
+            store(&total, out);
         }
     };
 }

@@ -75,14 +75,16 @@ fn load_halves(halves: &Halves, half: usize) -> __m256 {
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(rows.as_ptr().cast()) })
 }
 
-/// Writes the results of one half of the rows and `N` columns.
+/// Writes the results of `N` columns.
 #[inline]
 #[target_feature(enable = "avx")]
-fn store<const N: usize>(total: &[__m256; N], half: usize, out: &mut Tile) {
-    for (total, out) in total.iter().zip(out) {
-        let rows: &mut [f32; 8] = &mut out.as_chunks_mut().0[half];
-        // SAFETY: 8 floats; the store needs no alignment.
-        unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), *total) };
+fn store<const N: usize>(total: &[[__m256; N]; 2], out: &mut Tile) {
+    for (half, total) in total.iter().enumerate() {
+        for (total, out) in total.iter().zip(out.iter_mut()) {
+            let rows: &mut [f32; 8] = &mut out.as_chunks_mut().0[half];
+            // SAFETY: 8 floats; the store needs no alignment.
+            unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), *total) };
+        }
     }
 }
 

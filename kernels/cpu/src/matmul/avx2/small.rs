@@ -32,10 +32,9 @@ macro_rules! kernel {
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x32>, out: &mut Tile) {
             const SIGNED: bool = false $(|| $signed)?;
             let ones = _mm256_set1_epi16(1);
-            // One half after the other: side by side, the broadcasts of both would crowd the registers.
-            for $half in 0..2 {
-                let mut total = [_mm256_setzero_ps(); N];
-                for ($w, x) in x.zip::<_, N>(w) {
+            let mut total = [[_mm256_setzero_ps(); N]; 2];
+            for ($w, x) in x.zip::<_, N>(w) {
+                for $half in 0..2 {
                     let mut dot = [_mm256_setzero_si256(); N];
                     $(for n in 0..N {
                         let bias = _mm256_slli_epi32::<$bias>(_mm256_set1_epi32(x[n].sum));
@@ -46,8 +45,8 @@ macro_rules! kernel {
                         let codes = $codes;
                         for n in 0..N {
                             let step = products::<SIGNED>(codes, four(&x[n].qs, 4 * I));
-                            sum[n] = if I % $span == 0 { step } else { _mm256_add_epi16(sum[n], step) };
-                            if I % $span == $span - 1 {
+                            sum[n] = if I.is_multiple_of($span) { step } else { _mm256_add_epi16(sum[n], step) };
+                            if (I + 1).is_multiple_of($span) {
                                 dot[n] = _mm256_add_epi32(dot[n], _mm256_madd_epi16(sum[n], ones));
                             }
                         }
@@ -55,18 +54,18 @@ macro_rules! kernel {
                     let d = { let ($dw, $dh) = ($w, $half); $d };
                     for n in 0..N {
                         let scale = _mm256_mul_ps(d, _mm256_set1_ps(x[n].d));
-                        total[n] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dot[n]), total[n]);
+                        total[$half][n] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dot[n]), total[$half][n]);
                     }
                     $(
                         let m = { let ($mw, $mh) = ($w, $half); $m };
                         for n in 0..N {
                             let x = _mm256_set1_ps(x[n].d * x[n].sum as f32);
-                            total[n] = _mm256_fmadd_ps(m, x, total[n]);
+                            total[$half][n] = _mm256_fmadd_ps(m, x, total[$half][n]);
                         }
                     )?
                 }
-                store(&total, $half, out);
             }
+            store(&total, out);
         }
     };
 }

@@ -1,0 +1,50 @@
+//! r1core as an engine beside the others.
+
+use std::path::Path;
+
+use r1core::{CacheType, CancelToken, KvCache, Model, Runner, Step, Wanted};
+
+use crate::Result;
+use crate::engine::{Engine, Running, Want};
+
+/// A model with one sequence.
+#[derive(Debug)]
+pub struct R1Core {
+    runner: Runner,
+    cache: KvCache,
+    tokens: Vec<u32>,
+}
+
+impl R1Core {
+    /// Opens a GGUF file as any host would.
+    pub fn open(path: &Path, running: Running) -> Result<Self> {
+        let model = Model::open(path)?;
+        let kind = if running.exact { CacheType::F32 } else { CacheType::default() };
+        let cache = KvCache::new(model.config(), kind, running.context);
+        let runner = Runner::new(&model, Some(running.threads), CancelToken::default());
+        Ok(Self { runner, cache, tokens: Vec::new() })
+    }
+}
+
+impl Engine for R1Core {
+    fn vocabulary(&self) -> usize {
+        self.runner.model().config().vocabulary
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        self.cache.truncate(0);
+        Ok(())
+    }
+
+    fn decode(&mut self, ids: &[i32], want: Want) -> Result<&[f32]> {
+        self.tokens.clear();
+        for &id in ids {
+            self.tokens.push(u32::try_from(id)?);
+        }
+        let wanted = if want == Want::All { Wanted::All } else { Wanted::Last };
+        Ok(self.runner.run(&mut [Step { cache: &mut self.cache, tokens: &self.tokens, wanted }])?)
+    }
+
+    /// Nothing to do: an idle team sleeps by itself within a fraction of a millisecond.
+    fn rest(&mut self) {}
+}
