@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use r1core::{
-    CancelToken, Chat, ChatOptions, Done, EncodeOptions, ErrorKind, Event, Finish, GenerateOptions, Model, ModelOptions,
-    ProgressFn, SamplerOptions, Session, SessionOptions, Stage, Usage,
+    CancelToken, Chat, ChatOptions, Done, EncodeOptions, ErrorKind, Event, Finish, GenerateOptions, Model,
+    ModelOptions, ProgressFn, SamplerOptions, Session, SessionOptions, Stage, Usage,
 };
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
@@ -120,7 +120,10 @@ fn a_second_turn_computes_only_what_is_new() {
     let fresh = ChatOptions { messages: chat.messages()[..2].to_vec(), ..Default::default() };
     let mut afresh = Chat::new(session(&model), fresh).unwrap();
     let again = collect(afresh.send("What is 37 * 24?", &greedy()).unwrap());
-    assert_eq!((&again.thought, &again.answer, again.usage.prompt), (&second.thought, &second.answer, second.usage.prompt));
+    assert_eq!(
+        (&again.thought, &again.answer, again.usage.prompt),
+        (&second.thought, &second.answer, second.usage.prompt)
+    );
 }
 
 #[test]

@@ -69,8 +69,7 @@ impl KvCache {
             .iter()
             .map(|layer| {
                 let a = layer.attention;
-                let layout =
-                    LayerLayout { start, kv_heads: a.kv_heads, key_dim: a.key_dim, value_dim: a.value_dim };
+                let layout = LayerLayout { start, kv_heads: a.kv_heads, key_dim: a.key_dim, value_dim: a.value_dim };
                 start += a.kv_heads * (a.key_dim + a.value_dim) * PAGE;
                 layout
             })
@@ -117,10 +116,7 @@ impl KvCache {
         if wanted > self.capacity {
             return Err(Error::new(
                 ErrorKind::ContextFull,
-                format!(
-                    "{count} more positions after {} do not fit the context of {}",
-                    self.len, self.capacity
-                ),
+                format!("{count} more positions after {} do not fit the context of {}", self.len, self.capacity),
             )
             .remedy("open the session with a larger context, shorten the prompt, or start a new session"));
         }

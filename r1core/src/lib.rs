@@ -30,6 +30,8 @@
 //! | [`Model`], [`Runner`] | tokens and caches into logits | all above |
 //! | [`sampler`] | logits into a token | |
 //! | [`reasoning`] | tokens into thoughts and answers | |
+//! | [`answer`] | a reply's text into an answer that can be compared by value | |
+//! | [`voting`] | answers of many replies into one, with its confidence | |
 //! | [`Session`], [`Chat`] | the loop: prompt, decode, stop, cancel | all above |
 //!
 //! # Promises
@@ -45,6 +47,7 @@
 //!   `R1_KERNELS`.
 #![deny(unsafe_code)]
 
+pub mod answer;
 mod cache;
 mod cancel;
 pub mod chat;
@@ -59,6 +62,7 @@ pub mod reasoning;
 pub mod sampler;
 mod session;
 pub mod tokenizer;
+pub mod voting;
 mod weights;
 
 pub use cache::{CacheType, KvCache};
@@ -70,8 +74,8 @@ pub use error::{Error, ErrorKind, Place, Result};
 pub use estimate::Estimate;
 pub use gguf::{Gguf, LoadMode};
 pub use model::{Model, ModelOptions, Runner, Step, Wanted};
-pub use r1_kernels::Format;
 pub use progress::{Progress, ProgressFn, Stage};
+pub use r1_kernels::Format;
 pub use reasoning::{CloseReason, ThinkTags};
 pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
 pub use session::{

@@ -116,7 +116,9 @@ impl Bench {
                 "tokens_per_second": speed,
             }));
         }
-        println!("{test:<8} {tokens:>6} tokens  depth {depth:>6}  batch {batch:>3}  {threads} threads  {speed:>10.2} t/s");
+        println!(
+            "{test:<8} {tokens:>6} tokens  depth {depth:>6}  batch {batch:>3}  {threads} threads  {speed:>10.2} t/s"
+        );
         Ok(())
     }
 }

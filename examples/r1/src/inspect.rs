@@ -15,9 +15,8 @@ const SHOWN_CHARACTERS: usize = 60;
 
 pub(crate) fn run(args: &InspectArgs) -> Outcome {
     let gguf = open::gguf(args.file.as_deref(), LoadMode::HeaderOnly)?;
-    let estimate = Config::from_gguf(&gguf).and_then(|config| {
-        Estimate::new(&gguf, &config, args.context.map(|n| n as usize), args.cache.into())
-    });
+    let estimate = Config::from_gguf(&gguf)
+        .and_then(|config| Estimate::new(&gguf, &config, args.context.map(|n| n as usize), args.cache.into()));
     if args.json { print_json(&gguf, &estimate) } else { print_text(&gguf, &estimate) }
 }
 
@@ -65,7 +64,14 @@ fn print_text(gguf: &Gguf, estimate: &r1core::Result<Estimate>) -> Outcome {
     writeln!(out)?;
     for t in gguf.tensors() {
         let unsupported = if t.format().is_ok() { "" } else { "  (not supported)" };
-        writeln!(out, "{:<40} {:<8} {:>24} {:>12}{unsupported}", t.name(), t.type_name(), format!("{:?}", t.dims()), size(t.byte_len()))?;
+        writeln!(
+            out,
+            "{:<40} {:<8} {:>24} {:>12}{unsupported}",
+            t.name(),
+            t.type_name(),
+            format!("{:?}", t.dims()),
+            size(t.byte_len())
+        )?;
     }
     let mut types: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
     for t in gguf.tensors() {

@@ -21,8 +21,7 @@ pub(crate) fn run(args: &TemplateArgs) -> Outcome {
     };
     let messages = match &args.messages {
         Some(path) => {
-            let json =
-                std::fs::read_to_string(path).map_err(|e| Failure::File(path.display().to_string(), e))?;
+            let json = std::fs::read_to_string(path).map_err(|e| Failure::File(path.display().to_string(), e))?;
             Message::list_from_json(&json)?
         }
         None => vec![Message::user("What is 37 * 24?")],

@@ -61,11 +61,7 @@ pub(super) fn run(
     let runs: Vec<AttentionRun> = steps
         .iter()
         .enumerate()
-        .map(|(sequence, step)| AttentionRun {
-            sequence,
-            first_position: step.cache.len(),
-            rows: step.tokens.len(),
-        })
+        .map(|(sequence, step)| AttentionRun { sequence, first_position: step.cache.len(), rows: step.tokens.len() })
         .collect();
     let shape = AttentionShape {
         head_dim_k: config.key_dim,

@@ -44,12 +44,6 @@ pub(super) fn run(
             Gate::Gelu => ops::gelu_mul(pass.isa, gate, up),
         }
     });
-    projector.project(
-        pass.isa,
-        pass.team,
-        &scratch.gate,
-        config.width,
-        &mut [(&weights.down, &mut normed[..])],
-    );
+    projector.project(pass.isa, pass.team, &scratch.gate, config.width, &mut [(&weights.down, &mut normed[..])]);
     add_to_residual(pass, normed, weights.post_norm.as_deref(), residual);
 }

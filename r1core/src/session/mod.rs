@@ -3,11 +3,15 @@
 mod chat;
 mod event;
 mod generation;
+mod options;
+mod sequencer;
 mod stop;
+mod text;
 
 pub use chat::{Chat, ChatOptions, Reply};
 pub use event::{Done, Event, Finish, TokenEvent, Usage};
-pub use generation::{GenerateOptions, Generation, GenerationState};
+pub use generation::{Generation, GenerationState};
+pub use options::GenerateOptions;
 
 use crate::cache::{CacheType, KvCache};
 use crate::cancel::CancelToken;

@@ -85,8 +85,7 @@ impl Weights {
             })
             .collect::<Result<_>>()?;
         let output_norm = loader.vector("output_norm.weight", d)?;
-        let output_name =
-            if gguf.tensor("output.weight").is_some() { "output.weight" } else { "token_embd.weight" };
+        let output_name = if gguf.tensor("output.weight").is_some() { "output.weight" } else { "token_embd.weight" };
         let output = Linear { matrix: loader.matrix(output_name, d, config.vocabulary)?, bias: None };
         if let Some(progress) = progress {
             progress.report(Stage::Load, total, total);
@@ -167,11 +166,8 @@ impl<'a> Loader<'a> {
         let row_bytes = row_bytes(format, inputs, tensor)?;
         let data = self.gguf.data(tensor)?;
         let bias_name = format!("{stem}.bias");
-        let bias = self.vector_if(
-            bias_required || self.gguf.tensor(&bias_name).is_some(),
-            &bias_name,
-            outputs.iter().sum(),
-        )?;
+        let bias =
+            self.vector_if(bias_required || self.gguf.tensor(&bias_name).is_some(), &bias_name, outputs.iter().sum())?;
         let mut start = 0;
         let mut part = |rows: usize| {
             let range = start..start + rows;
@@ -240,9 +236,7 @@ impl<'a> Loader<'a> {
     }
 
     fn tensor(&self, name: &str) -> Result<&'a TensorInfo> {
-        self.gguf
-            .tensor(name)
-            .ok_or_else(|| Error::new(ErrorKind::Missing, "required tensor is absent").tensor(name))
+        self.gguf.tensor(name).ok_or_else(|| Error::new(ErrorKind::Missing, "required tensor is absent").tensor(name))
     }
 
     fn check_shape(&self, tensor: &TensorInfo, expected: &[usize]) -> Result<()> {

@@ -203,26 +203,75 @@ const fn biased(values: &[i8; 16], bias: u8) -> [u8; 16] {
 }
 
 /// Evaluates an expression with `P` as the packed type of a format: `with_packed!(format, P => expression)`.
+#[rustfmt::skip]
 macro_rules! with_packed {
     ($format:expr, $p:ident => $work:expr) => {{
         use $crate::matmul::layout::*;
         match $format {
-            Format::F32 => { type $p = PackedF32; $work }
-            Format::F16 => { type $p = PackedF16; $work }
-            Format::BF16 => { type $p = PackedBF16; $work }
-            Format::Q4_0 => { type $p = PackedQ4_0; $work }
-            Format::Q4_1 => { type $p = PackedQ4_1; $work }
-            Format::Q5_0 => { type $p = PackedQ5_0; $work }
-            Format::Q5_1 => { type $p = PackedQ5_1; $work }
-            Format::Q8_0 => { type $p = PackedQ8_0; $work }
-            Format::Q2_K => { type $p = PackedQ2K; $work }
-            Format::Q3_K => { type $p = PackedQ3K; $work }
-            Format::Q4_K => { type $p = PackedQ4K; $work }
-            Format::Q5_K => { type $p = PackedQ5K; $work }
-            Format::Q6_K => { type $p = PackedQ6K; $work }
-            Format::IQ4_NL => { type $p = PackedIQ4NL; $work }
-            Format::IQ4_XS => { type $p = PackedIQ4XS; $work }
-            Format::MXFP4 => { type $p = PackedMXFP4; $work }
+            Format::F32 => {
+                type $p = PackedF32;
+                $work
+            }
+            Format::F16 => {
+                type $p = PackedF16;
+                $work
+            }
+            Format::BF16 => {
+                type $p = PackedBF16;
+                $work
+            }
+            Format::Q4_0 => {
+                type $p = PackedQ4_0;
+                $work
+            }
+            Format::Q4_1 => {
+                type $p = PackedQ4_1;
+                $work
+            }
+            Format::Q5_0 => {
+                type $p = PackedQ5_0;
+                $work
+            }
+            Format::Q5_1 => {
+                type $p = PackedQ5_1;
+                $work
+            }
+            Format::Q8_0 => {
+                type $p = PackedQ8_0;
+                $work
+            }
+            Format::Q2_K => {
+                type $p = PackedQ2K;
+                $work
+            }
+            Format::Q3_K => {
+                type $p = PackedQ3K;
+                $work
+            }
+            Format::Q4_K => {
+                type $p = PackedQ4K;
+                $work
+            }
+            Format::Q5_K => {
+                type $p = PackedQ5K;
+                $work
+            }
+            Format::Q6_K => {
+                type $p = PackedQ6K;
+                $work
+            }
+            Format::IQ4_NL => {
+                type $p = PackedIQ4NL;
+                $work
+            }
+            Format::IQ4_XS => {
+                type $p = PackedIQ4XS;
+                $work
+            }
+            Format::MXFP4 => {
+                type $p = PackedMXFP4;
+                $work
+            }
         }
     }};
 }

@@ -105,7 +105,6 @@ macro_rules! sixteens {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
             const RUNS: Runs = $runs;
-            let next = x.block_distance();
             let mut total = [_mm512_setzero_ps(); N];
             for (block, x) in x.zip::<_, N>(w) {
                 $(let starts = starts::<$bias, N>(x);)?
@@ -116,7 +115,6 @@ macro_rules! sixteens {
                 let mut integer = [_mm512_setzero_si512(); N];
                 for c in 0..4 {
                     prefetch::<_, N>(block, 2 * size_of::<$packed>(), c, 4);
-                    prefetch::<_, N>(x, next, c, 4);
                     let $w = &block.chunks[c];
                     let base = RUNS.low(c, 0);
                     let scales = $scales;

@@ -1,0 +1,24 @@
+//! What to generate.
+
+use crate::reasoning::ThinkTags;
+use crate::sampler::SamplerOptions;
+
+/// What to generate. `GenerateOptions::default()` samples as the DeepSeek-R1 paper does (temperature 0.6, top-p 0.95)
+/// until the model ends its turn or the context is full.
+#[derive(Debug, Clone, Default)]
+pub struct GenerateOptions {
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
+    /// Tokens to generate at most, thought included; `None` goes on until the context is full.
+    pub max_tokens: Option<usize>,
+    /// The answer ends where one of these texts begins; thoughts are not searched.
+    pub stop: Vec<String>,
+    /// The tags around thoughts; `None` takes those that the model's vocabulary or chat template has.
+    pub tags: Option<ThinkTags>,
+    /// Whether the prompt leaves a thought open; `None` tells it from the prompt's end.
+    pub thought_open: Option<bool>,
+    /// Sends an [`Event::Token`](super::Event::Token) for every token, with this many of the most probable ones.
+    pub logprobs: Option<usize>,
+    /// Goes on after the model has ended its turn (for measurements).
+    pub ignore_end: bool,
+}
