@@ -1,5 +1,6 @@
 //! The same ids give the same logits, bit for bit: whatever the batch, the split of the prompt, the threads, the
 //! instruction set or the past of the cache.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 #[path = "support/gguf_writer.rs"]
 mod gguf_writer;

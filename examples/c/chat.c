@@ -32,13 +32,15 @@ int main(int argc, char** argv) {
         check(r1_chat_send(chat, line, strcspn(line, "\n"), NULL, &stream, &err), err);
 
         r1_status status;
+        int32_t kind = 0;
         r1_event event = R1_EVENT_INIT;
         while ((status = r1_stream_next(stream, &event, &err)) == R1_OK) {
-            if (event.kind == R1_EVENT_THOUGHT) printf("\033[2m%s\033[0m", event.text);
-            if (event.kind == R1_EVENT_ANSWER) printf("%s", event.text);
+            if (event.kind != kind) fputs(event.kind == R1_EVENT_THOUGHT ? "\033[2m" : "\033[0m\n", stdout);
+            if (event.text != NULL) fwrite(event.text, 1, (size_t)event.text_len, stdout);
             if (event.kind == R1_EVENT_USAGE)
-                printf("\n[%d thought and %d answer tokens]\n", (int)event.reasoning_tokens, (int)event.answer_tokens);
+                printf("[%d thought and %d answer tokens]", (int)event.reasoning_tokens, (int)event.answer_tokens);
             fflush(stdout);
+            kind = event.kind;
         }
         check(status, err);
         r1_stream_free(stream);

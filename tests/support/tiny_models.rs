@@ -1,5 +1,5 @@
 //! Small models with random weights, true to the keys and tensors of real files: every architecture in every format.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "each test uses a part of it")]
 
 use super::gguf_writer::{GgufWriter, TensorSpec};
 use r1core::gguf::Gguf;

@@ -105,6 +105,7 @@ macro_rules! sixteens {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
             const RUNS: Runs = $runs;
+            let next = x.block_distance();
             let mut total = [_mm512_setzero_ps(); N];
             for (block, x) in x.zip::<_, N>(w) {
                 $(let starts = starts::<$bias, N>(x);)?
@@ -112,6 +113,8 @@ macro_rules! sixteens {
                     stringify!($dmin);
                     let mut minimum = [_mm512_setzero_si512(); N];
                 )?
+                // Not in the loop below, which has no register to spare for it.
+                prefetch::<_, N>(x, next, 0, 1);
                 let mut integer = [_mm512_setzero_si512(); N];
                 for c in 0..4 {
                     prefetch::<_, N>(block, 2 * size_of::<$packed>(), c, 4);
