@@ -1,6 +1,7 @@
 //! The C ABI keeps its promises: the header is what the library exports, every exported function is guarded, C and C++
 //! programs build with one command and run, and no mistake of theirs is more than an error code.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

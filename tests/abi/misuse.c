@@ -145,7 +145,8 @@ static void sizes(void) {
     future.known.struct_size = sizeof future.known;
     future.known.flags = 1;
     EXPECT(R1_ERR_VERSION, r1_session_new(model, options, &made, &err));
-    EXPECT(R1_ERR_RANGE, r1_session_new(model, (const r1_session_options*)(const void*)((const char*)options + 1), &made, &err));
+    const char* odd = (const char*)options + 1;
+    EXPECT(R1_ERR_VERSION, r1_session_new(model, (const r1_session_options*)(const void*)odd, &made, &err));
 
     r1_generate_options generate = R1_GENERATE_OPTIONS_INIT;
     generate.flags = 1u << 30;

@@ -80,6 +80,19 @@ static int32_t on_progress_free(void* user, int32_t stage, uint64_t done, uint64
     return 0;
 }
 
+static void* second_reader(void* unused) {
+    r1_event event = R1_EVENT_INIT;
+    EXPECT(R1_ERR_BUSY, r1_stream_next(stream, &event, &err));
+    CHECK(event.kind == 0 && event.text == NULL);
+    return unused;
+}
+
+static int32_t on_progress_read(void* user, int32_t stage, uint64_t done, uint64_t total) {
+    (void)user, (void)stage, (void)done, (void)total;
+    if (calls++ == 0) meanwhile(second_reader);
+    return 0;
+}
+
 static r1_session* new_session(r1_progress_fn progress) {
     r1_session* made = NULL;
     r1_session_options options = R1_SESSION_OPTIONS_INIT;
@@ -100,6 +113,16 @@ static void busy(void) {
     CHECK(calls >= 1 && drops == 0);
     EXPECT_BARE(R1_OK, r1_session_free(session));
     CHECK(drops == 1);
+}
+
+static void two_readers(void) {
+    r1_event event = R1_EVENT_INIT;
+    session = new_session(on_progress_read);
+    EXPECT(R1_OK, r1_session_generate(session, prompt, LONG, NULL, &stream, &err));
+    EXPECT(R1_OK, r1_stream_next(stream, &event, &err));
+    CHECK(calls >= 1);
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+    EXPECT_BARE(R1_OK, r1_session_free(session));
 }
 
 static void reentry(void) {
@@ -130,6 +153,14 @@ static void stopping(void) {
     options.kernels = NULL;
     EXPECT(R1_ERR_CANCELLED, r1_model_load(path, R1_NUL, &options, &made, &err));
     CHECK(drops == 2 && calls >= 1);
+    options.flags = 1u << 31;
+    EXPECT(R1_ERR_VERSION, r1_model_load(path, R1_NUL, &options, &made, &err));
+    r1_session_options settings = R1_SESSION_OPTIONS_INIT;
+    r1_memory memory = R1_MEMORY_INIT;
+    settings.progress_user = &drops;
+    settings.progress_drop = on_drop;
+    EXPECT(R1_OK, r1_estimate(path, R1_NUL, &settings, &memory, &err));
+    CHECK(drops == 2);
 }
 
 static void cancelling(void) {
@@ -200,8 +231,18 @@ static void logging(void) {
     EXPECT(R1_OK, r1_log_set(R1_LOG_ERROR, on_line, &drops, on_drop, &err));
     EXPECT(R1_ERR_NULL_ARG, r1_session_len(NULL, &count, &err));
     CHECK(lines == 1);
-    EXPECT(R1_OK, r1_log_set(R1_LOG_OFF, on_line, &drops, NULL, &err));
+    r1_model* made = NULL;
+    EXPECT(R1_OK, r1_model_load(path, R1_NUL, NULL, &made, &err));
+    CHECK(lines == 1);
+    EXPECT_BARE(R1_OK, r1_model_free(made));
+    EXPECT(R1_OK, r1_log_set(R1_LOG_INFO, on_line, &drops, on_drop, &err));
     CHECK(drops == 2);
+    EXPECT(R1_OK, r1_model_load(path, R1_NUL, NULL, &made, &err));
+    CHECK(lines == 2);
+    EXPECT_BARE(R1_OK, r1_model_free(made));
+    lines = 1;
+    EXPECT(R1_OK, r1_log_set(R1_LOG_OFF, on_line, &drops, NULL, &err));
+    CHECK(drops == 3);
     EXPECT(R1_ERR_NULL_ARG, r1_session_len(NULL, &count, &err));
     CHECK(lines == 1);
 }
@@ -243,6 +284,7 @@ int main(int argc, char** argv) {
     for (uint32_t i = 0; i < LONG; i++) prompt[i] = 'a' + i % 26;
     EXPECT(R1_OK, r1_model_load(path, R1_NUL, NULL, &model, &err));
     busy();
+    two_readers();
     reentry();
     stopping();
     cancelling();

@@ -29,26 +29,72 @@ pub fn divergence(truth: &[f32], other: &[f32]) -> f64 {
     truth.iter().zip(other).map(term).sum()
 }
 
-/// How one set of distributions lies to the true ones, position by position.
-#[derive(Debug, Default)]
+/// A distribution's likeliest id; of equals the smallest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Winner {
+    /// The likeliest id.
+    pub id: usize,
+    /// How far the second lies below it, in nats.
+    pub margin: f64,
+}
+
+impl Winner {
+    /// The winner of a row.
+    pub fn of(logits: &[f32]) -> Self {
+        let (mut id, mut best, mut second) = (0, f32::NEG_INFINITY, f32::NEG_INFINITY);
+        for (i, &x) in logits.iter().enumerate() {
+            if x > best {
+                (id, best, second) = (i, x, best);
+            } else if x > second {
+                second = x;
+            }
+        }
+        Self { id, margin: f64::from(best) - f64::from(second) }
+    }
+}
+
+/// Positions with a clear winner, and how many of them a second opinion agrees on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Agreement {
+    /// Positions that count.
+    pub clear: usize,
+    /// Those where the winners differ.
+    pub missed: usize,
+}
+
+impl Agreement {
+    /// Counts a position, if it is `clear`.
+    pub fn add(&mut self, clear: bool, agreed: bool) {
+        self.clear += usize::from(clear);
+        self.missed += usize::from(clear && !agreed);
+    }
+
+    /// The share that agrees.
+    pub fn share(self) -> f64 {
+        (self.clear - self.missed) as f64 / self.clear.max(1) as f64
+    }
+}
+
+/// How one engine's distributions lie to the true ones, position by position.
+#[derive(Debug)]
 pub struct Distance {
+    margin: f64,
     divergences: Vec<f64>,
-    clear: usize,
-    agreed: usize,
+    /// With the truth, where the truth has a clear winner.
+    pub agreement: Agreement,
 }
 
 impl Distance {
-    /// Positions where the two likeliest tokens of the truth lie closer than this (in nats) have no clear winner.
-    pub const MARGIN: f64 = 0.05;
+    /// No positions yet. A winner is clear that lies `margin` nats or more above the second.
+    pub fn new(margin: f64) -> Self {
+        Self { margin, divergences: Vec::new(), agreement: Agreement::default() }
+    }
 
     /// Adds a position.
     pub fn add(&mut self, truth: &[f32], other: &[f32]) {
         self.divergences.push(divergence(truth, other));
-        let best = top(truth, 2);
-        if best.len() < 2 || best[0].1 - best[1].1 >= Self::MARGIN {
-            self.clear += 1;
-            self.agreed += usize::from(top(other, 1)[0].0 == best[0].0);
-        }
+        let best = Winner::of(truth);
+        self.agreement.add(best.margin >= self.margin, Winner::of(other).id == best.id);
     }
 
     /// Mean divergence in nats.
@@ -60,15 +106,43 @@ impl Distance {
     pub fn quantile(&self, q: f64) -> f64 {
         quantile(self.divergences.clone(), q)
     }
+}
 
-    /// Share of the positions with a clear winner where both agree on it.
-    pub fn agreement(&self) -> f64 {
-        self.agreed as f64 / self.clear.max(1) as f64
+/// How two engines agree, and whom the truth is with where they do not.
+#[derive(Debug, Default)]
+pub struct Pair {
+    margin: f64,
+    /// Where the first engine has a clear winner.
+    pub first_clear: Agreement,
+    /// Where both engines have a clear winner.
+    pub both_clear: Agreement,
+    /// Where the truth has a clear winner.
+    pub truth_clear: Agreement,
+    /// Of `first_clear.missed`: the truth's winner is the first engine's.
+    pub first_right: usize,
+    /// Of `first_clear.missed`: the truth's winner is the second engine's.
+    pub second_right: usize,
+}
+
+impl Pair {
+    /// No positions yet; `margin` as in [`Distance::new`].
+    pub fn new(margin: f64) -> Self {
+        Self { margin, ..Self::default() }
     }
 
-    /// Positions with a clear winner, and those of them where the other one disagrees.
-    pub fn clear(&self) -> (usize, usize) {
-        (self.clear, self.clear - self.agreed)
+    /// Adds a position.
+    pub fn add(&mut self, truth: &[f32], first: &[f32], second: &[f32]) {
+        let [truth, first, second] = [truth, first, second].map(Winner::of);
+        let agreed = first.id == second.id;
+        let clear = |winner: Winner| winner.margin >= self.margin;
+        let [truth_clear, first_clear, second_clear] = [truth, first, second].map(clear);
+        self.first_clear.add(first_clear, agreed);
+        self.both_clear.add(first_clear && second_clear, agreed);
+        self.truth_clear.add(truth_clear, agreed);
+        if first_clear && !agreed {
+            self.first_right += usize::from(truth.id == first.id);
+            self.second_right += usize::from(truth.id == second.id);
+        }
     }
 }
 
@@ -105,12 +179,30 @@ mod tests {
     }
 
     #[test]
+    fn of_equals_the_smaller_id_wins_by_nothing() {
+        assert_eq!(Winner::of(&[1.0, 3.0, 3.0, -1.0]), Winner { id: 1, margin: 0.0 });
+        assert_eq!(Winner::of(&[1.0, 3.0, 5.5]), Winner { id: 2, margin: 2.5 });
+    }
+
+    #[test]
     fn a_close_call_is_no_disagreement() {
-        let mut distance = Distance::default();
+        let mut distance = Distance::new(0.05);
         distance.add(&[1.0, 0.99], &[0.0, 1.0]);
-        assert_eq!(distance.clear(), (0, 0));
+        assert_eq!(distance.agreement, Agreement { clear: 0, missed: 0 });
         distance.add(&[1.0, 0.0], &[0.0, 1.0]);
-        assert_eq!(distance.clear(), (1, 1));
+        assert_eq!(distance.agreement, Agreement { clear: 1, missed: 1 });
+    }
+
+    #[test]
+    fn a_disagreement_is_laid_to_the_engine_that_misses_the_truth() {
+        let mut pair = Pair::new(0.05);
+        pair.add(&[1.0, 0.0], &[0.0, 1.0], &[0.02, 0.0]);
+        assert_eq!((pair.first_right, pair.second_right), (0, 1));
+        assert_eq!(pair.first_clear, Agreement { clear: 1, missed: 1 });
+        assert_eq!(pair.both_clear, Agreement { clear: 0, missed: 0 });
+        pair.add(&[1.0, 0.0], &[1.0, 0.0], &[0.0, 1.0]);
+        assert_eq!((pair.first_right, pair.second_right), (1, 1));
+        assert_eq!(pair.truth_clear, Agreement { clear: 2, missed: 2 });
     }
 
     #[test]

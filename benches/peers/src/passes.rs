@@ -1,31 +1,37 @@
 //! Forward passes over a text, by whichever engine.
 
 use crate::Result;
-use crate::engine::{BATCH, Engine, Want};
+use crate::engine::{Engine, Want};
 
-/// Computes `ids` from an empty sequence and hands the logits of every position to `take`.
+/// Computes `ids` from an empty sequence, `batch` in a call at most, and hands the logits of every position to `take`.
 pub fn every_position(
     engine: &mut dyn Engine,
     ids: &[i32],
+    batch: usize,
     mut take: impl FnMut(usize, &[f32]) -> Result<()>,
 ) -> Result<()> {
     engine.clear()?;
     let vocabulary = engine.vocabulary();
-    for (start, chunk) in (0..).step_by(BATCH).zip(ids.chunks(BATCH)) {
+    for (start, chunk) in (0..).step_by(batch).zip(ids.chunks(batch)) {
         let rows = engine.decode(chunk, Want::All)?.chunks_exact(vocabulary);
         (start..).zip(rows).try_for_each(|(position, row)| take(position, row))?;
     }
     Ok(())
 }
 
-/// Computes `ids` from an empty sequence and hands the logits of the last position to `take`.
-pub fn last_position(engine: &mut dyn Engine, ids: &[i32], take: impl FnOnce(&[f32]) -> Result<()>) -> Result<()> {
+/// Computes `ids` from an empty sequence, `batch` in a call at most, and hands the logits of the last position to `take`.
+pub fn last_position(
+    engine: &mut dyn Engine,
+    ids: &[i32],
+    batch: usize,
+    take: impl FnOnce(&[f32]) -> Result<()>,
+) -> Result<()> {
     engine.clear()?;
-    let (last, before) = ids.split_last().ok_or("no ids")?;
-    for chunk in before.chunks(BATCH) {
+    let last = ids.len().saturating_sub(1) / batch * batch;
+    for chunk in ids[..last].chunks(batch) {
         engine.decode(chunk, Want::Last)?;
     }
-    take(engine.decode(&[*last], Want::Last)?)
+    take(engine.decode(&ids[last..], Want::Last)?)
 }
 
 /// The windows that a text is scored in: `room` positions each, every one begun with `leading` if the model has it.

@@ -4,15 +4,16 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use r1_peers::args::Args;
-use r1_peers::engine::{self, Running};
+use r1_peers::engine::{self, BATCH, Running};
 use r1_peers::{Result, dump, figures, passes};
 
 const USAGE: &str = "\
-peer_logits -m FILE [--engine llama] [--top 20] [--all-positions] [--dump FILE] [--exact] [--threads 2]
+peer_logits -m FILE [--engine llama] [--top 20] [--all-positions] [--dump FILE] [--exact] [--batch 512] [--threads 2]
 lines of ids on stdin; for each line {\"ids\": n, \"top\": [[id, logprob], ...]} of its last position
   --all-positions  one such object for every position, with \"position\": p
   --dump FILE      writes the raw logits too: u32 positions, u32 vocabulary, f32 rows (little-endian)
   --exact          f32 cache and no flash attention: a reference, for a file of f32 weights
+  --batch N        positions in one call at most
   --engine NAME    llama, llama-no-repack (its weights stay in their blocks) or r1core";
 
 fn main() -> Result<()> {
@@ -22,6 +23,7 @@ fn main() -> Result<()> {
     let threads = args.value("--threads")?.unwrap_or(2);
     let dump_to: Option<PathBuf> = args.value("--dump")?;
     let name = args.value("--engine")?.unwrap_or_else(|| String::from("llama"));
+    let batch = args.value("--batch")?.unwrap_or(BATCH).clamp(1, BATCH);
     let (all, exact) = (args.flag("--all-positions"), args.flag("--exact"));
     args.flag("--json"); // the only form there is
     args.finish()?;
@@ -41,9 +43,9 @@ fn main() -> Result<()> {
             dump.as_mut().map_or(Ok(()), |dump| dump.row(logits))
         };
         if all {
-            passes::every_position(&mut *engine, ids, |position, logits| take(Some(position), logits))?;
+            passes::every_position(&mut *engine, ids, batch, |position, logits| take(Some(position), logits))?;
         } else {
-            passes::last_position(&mut *engine, ids, |logits| take(None, logits))?;
+            passes::last_position(&mut *engine, ids, batch, |logits| take(None, logits))?;
         }
     }
     dump.map_or(Ok(()), dump::Writer::finish)

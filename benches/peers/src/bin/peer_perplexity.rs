@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use r1_peers::args::Args;
-use r1_peers::engine::{self, Running};
+use r1_peers::engine::{self, BATCH, Running};
 use r1_peers::llama::{Loading, Model};
 use r1_peers::{Result, figures, passes};
 
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let mut engine = engine::open(&name, &path, Running { context: window, threads, exact })?;
     let (mut total, mut tokens) = (0.0, 0);
     for window in passes::windows(&ids, model.leading(), window) {
-        passes::every_position(&mut *engine, &window, |position, logits| {
+        passes::every_position(&mut *engine, &window, BATCH, |position, logits| {
             if let Some(&next) = window.get(position + 1) {
                 total += figures::log_sum_exp(logits) - f64::from(logits[usize::try_from(next)?]);
                 tokens += 1;

@@ -1,0 +1,944 @@
+/*
+ * r1core: runs reasoning models of the DeepSeek-R1 family inside your program.
+ *
+ *     r1_model* model = NULL;
+ *     r1_chat* chat = NULL;
+ *     r1_stream* stream = NULL;
+ *     r1_event event = R1_EVENT_INIT;
+ *     if (r1_model_load("model.gguf", R1_NUL, NULL, &model, NULL) == R1_OK
+ *         && r1_chat_new(model, NULL, &chat, NULL) == R1_OK
+ *         && r1_chat_send(chat, "What is 37 * 24?", R1_NUL, NULL, &stream, NULL) == R1_OK)
+ *         while (r1_stream_next(stream, &event, NULL) == R1_OK)
+ *             if (event.kind == R1_EVENT_ANSWER)
+ *                 fwrite(event.text, 1, (size_t)event.text_len, stdout);
+ *     r1_stream_free(stream);
+ *     r1_chat_free(chat);
+ *     r1_model_free(model);
+ *
+ * RULES, which hold for every function:
+ *
+ * Objects. What you hold are handles: they have pointer types but are never dereferenced. A handle that was freed,
+ * that is of another type or that was never given out gives R1_ERR_HANDLE. Freeing NULL does nothing. Free in any
+ * order: objects keep alive what they need, and what is freed during a call lives until that call returns.
+ *
+ * Results. A function that can fail returns a status and takes, as its last argument, a place for an error object,
+ * which may be NULL. Outputs are written on success only, the error object on failure only (free it with
+ * r1_error_free). The one exception is the count of a buffer that is too small: R1_ERR_BUFFER comes with the size
+ * that is needed.
+ *
+ * Text in. A pointer and a length in bytes, UTF-8; R1_NUL as the length says that the text ends with NUL. NULL with
+ * length 0 is the empty text. Texts inside structs always end with NUL. Nothing of yours is kept after the call,
+ * unless a comment says so.
+ *
+ * Structs. Begin with struct_size, are passed by pointer and only ever grow at the end; a zero field takes its
+ * default. Begin with the INIT macro or set all bytes to zero and struct_size to sizeof. Pointers to options may be
+ * NULL. If your program asks for something newer than the library that it runs with, the call gives R1_ERR_VERSION.
+ *
+ * Threads. "const T*" arguments of model, tokenizer, cancel, error and string may be used by any number of threads at
+ * once. Session, chat and stream are for one thread at a time, any thread; a call that comes meanwhile gives
+ * R1_ERR_BUSY instead of waiting. Each opaque type below says more.
+ *
+ * Callbacks run on the thread that made the call, or for the log on the thread whose call is logged. They must not
+ * throw, and must not call functions of this library, which would give R1_ERR_REENTRANT, except those that say
+ * "callbacks included".
+ *
+ * Failures. No function ends the process, writes to stdout or stderr, installs signal handlers or reads the
+ * environment, except the variable R1_KERNELS. Pointers that are neither NULL nor valid remain the caller's to avoid.
+ * The one thing that a library cannot survive is a mapped model file that another process truncates: see
+ * R1_MODEL_READ.
+ *
+ * Generated from r1-ffi/src by cbindgen. Do not edit.
+ */
+
+
+#ifndef R1CORE_H
+#define R1CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef R1_API
+#if defined(_WIN32) && !defined(R1_STATIC)
+#define R1_API __declspec(dllimport)
+#else
+#define R1_API
+#endif
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define R1_NODISCARD __attribute__((warn_unused_result))
+#else
+#define R1_NODISCARD
+#endif
+
+/// As the length of a text: it ends with NUL.
+#define R1_NUL SIZE_MAX
+
+/// Initialisers: the defaults, and the size that your program was compiled with.
+#define R1_MODEL_OPTIONS_INIT {sizeof(r1_model_options), 0, NULL, NULL, NULL, NULL, NULL}
+#define R1_SESSION_OPTIONS_INIT {sizeof(r1_session_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+#define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL}
+#define R1_GENERATE_OPTIONS_INIT \
+    {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL}
+#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0}
+#define R1_EVENT_INIT {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+
+/// The number of this ABI. It changes only when a host that was compiled against another number would break.
+#define R1_ABI_VERSION 1
+
+/// Nothing.
+#define R1_LOG_OFF 0
+
+/// Calls that failed.
+#define R1_LOG_ERROR 1
+
+/// What works but is worth a look.
+#define R1_LOG_WARN 2
+
+/// Models loaded, replies finished.
+#define R1_LOG_INFO 3
+
+/// Everything else, such as calls refused because the object was busy.
+#define R1_LOG_DEBUG 4
+
+/// Reads the file instead of mapping it: a file that shrinks or fails while it is in use is then an error, not the
+/// end of the process. Takes more memory.
+#define R1_MODEL_READ 1
+
+/// `r1_model_load_memory` uses the block in place instead of copying it: it must stay as it is until everything that
+/// was made from the model has been freed.
+#define R1_MODEL_BORROW 2
+
+/// Weights are being read and repacked; counted in bytes of the file.
+#define R1_STAGE_LOAD 0
+
+/// The prompt is being read by the model; counted in tokens.
+#define R1_STAGE_PREFILL 1
+
+/// Adds what the model adds around a text: BOS before it, EOS after it, each if the file says so.
+#define R1_ENCODE_BOS 1
+
+/// Recognises control tokens in the text. Only for text from a chat template, never for a user's.
+#define R1_ENCODE_SPECIAL 2
+
+/// Takes text that is not UTF-8; bytes that are no character are replaced as the vocabulary can.
+#define R1_ENCODE_BYTES 4
+
+/// Prints control tokens, too.
+#define R1_DECODE_SPECIAL 1
+
+/// Begins a sequence.
+#define R1_TOKEN_BOS 1
+
+/// Ends a sequence.
+#define R1_TOKEN_EOS 2
+
+/// Ends a turn.
+#define R1_TOKEN_EOT 3
+
+/// Tells the template to let the model think; for templates that can be told.
+#define R1_CHAT_THINK 1
+
+/// Tells the template not to let the model think; for templates that can be told.
+#define R1_CHAT_NO_THINK 2
+
+/// For `r1_chat_render`: without the beginning of the assistant's turn.
+#define R1_CHAT_NO_GENERATION_PROMPT 4
+
+/// Keys and values in half precision, 2 bytes a value.
+#define R1_CACHE_F16 0
+
+/// Keys and values in single precision, 4 bytes a value.
+#define R1_CACHE_F32 1
+
+/// Always takes the likeliest token. (A `temperature` of 0 is the default one, as for every field.) The authors of
+/// DeepSeek-R1 warn against this: such models then tend to repeat themselves without end.
+#define R1_GENERATE_GREEDY 1
+
+/// Sends an `R1_EVENT_TOKEN` for every token.
+#define R1_GENERATE_TOKENS 2
+
+/// Goes on after the model has ended its turn; for measurements.
+#define R1_GENERATE_IGNORE_END 4
+
+/// A thought is open where the prompt leaves one open.
+#define R1_PHASE_AUTO 0
+
+/// The prompt has opened a thought.
+#define R1_PHASE_THOUGHT 1
+
+/// The prompt has not opened a thought, or has closed it.
+#define R1_PHASE_ANSWER 2
+
+/// A piece of the thought: whole characters, never empty, tags removed. Fields: `text`, `text_len`.
+#define R1_EVENT_THOUGHT 1
+
+/// A piece of the answer: whole characters, never empty. Fields: `text`, `text_len`.
+#define R1_EVENT_ANSWER 2
+
+/// One token, with `R1_GENERATE_TOKENS`; comes before the text that it completes. Fields: `token`, `logprob`, `top`,
+/// `top_count`.
+#define R1_EVENT_TOKEN 3
+
+/// Counts and times. Fields: `prompt_tokens` to `decode_ns`.
+#define R1_EVENT_USAGE 4
+
+/// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`.
+#define R1_EVENT_DONE 5
+
+/// The model ended its turn, or a stop text was reached.
+#define R1_FINISH_STOP 1
+
+/// The token limit was reached.
+#define R1_FINISH_LENGTH 2
+
+/// The cancel token fired.
+#define R1_FINISH_CANCELLED 3
+
+/// The context is full.
+#define R1_FINISH_CONTEXT 4
+
+/// No thought has ended.
+#define R1_CLOSE_NONE 0
+
+/// The model closed the thought.
+#define R1_CLOSE_NATURAL 1
+
+/// The token budget was used up.
+#define R1_CLOSE_BUDGET 2
+
+/// The deadline came.
+#define R1_CLOSE_DEADLINE 3
+
+/// The host asked for the answer.
+#define R1_CLOSE_INTERRUPT 4
+
+/// The thought went in circles.
+#define R1_CLOSE_LOOP 5
+
+/// The model ended the whole reply inside the thought.
+#define R1_CLOSE_EOS 6
+
+/// Stops work from another thread. Named in the options of a model load or of a session; one token may serve many. Work
+/// looks at it between tensors while loading, between layers in a prompt and before every token of a reply, so it ends
+/// within one of those steps. A token stays fired until it is reset. Any number of threads may use it at once.
+typedef struct r1_cancel r1_cancel;
+
+/// A conversation on a session of its own. For one thread at a time, any thread: a call from a second one meanwhile
+/// gives `R1_ERR_BUSY`, and so does a new message while the stream of the last one has not ended.
+typedef struct r1_chat r1_chat;
+
+/// Why a call failed: a code and a sentence that names the place (file, key, tensor, byte) and often a remedy. Owned by
+/// the caller: free it with `r1_error_free`. Immutable: any number of threads may read it.
+typedef struct r1_error r1_error;
+
+/// A loaded model: immutable and shared. Any number of threads may use one at once. Sessions, chats and tokenizers made
+/// from it keep it alive, so it may be freed before them.
+typedef struct r1_model r1_model;
+
+/// One sequence on one model: its tokens, their cache, and the logits after the last of them. For one thread at a
+/// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream of the session has not
+/// ended, calls that would change the session give `R1_ERR_BUSY`, too. Make one session for each thread.
+typedef struct r1_session r1_session;
+
+/// A reply in the making. For one thread at a time, any thread: a call from a second one meanwhile gives
+/// `R1_ERR_BUSY`. Its session or chat is in use until the stream has given `R1_EVENT_DONE`, failed, or been freed.
+typedef struct r1_stream r1_stream;
+
+/// A text made by the library. Owned by the caller: free it with `r1_string_free`. Immutable: any number of threads may
+/// read it.
+typedef struct r1_string r1_string;
+
+/// A vocabulary with its rules. Immutable: any number of threads may use one at once.
+typedef struct r1_tokenizer r1_tokenizer;
+
+/// What a call came to: `R1_OK`, `R1_DONE`, or one of `R1_ERR_*`, which are all positive. Numbers are never reused.
+typedef int32_t r1_status;
+
+/// Gets one line of the log, UTF-8 without a line end: `text` has `len` bytes, is followed by NUL and is valid during
+/// the call. Runs on the thread whose call is logged, so on several at once if the host calls from several. It must
+/// not call back, except the functions that say "callbacks included", and must not throw.
+typedef void (*r1_log_fn)(void *user, int32_t level, const char *text, size_t len);
+
+/// Called once when the library will not use `user` any more: free what it points to. May be NULL. It must not call
+/// back, except the functions that say "callbacks included".
+typedef void (*r1_drop_fn)(void *user);
+
+/// Told that `done` of `total` units of a step (`R1_STAGE_*`) are finished; `total` is at least 1. Runs on the thread
+/// that made the call which takes so long. Return 0 to go on; anything else stops the work as a cancel token does. It
+/// must not call back, except the functions that say "callbacks included", and must not throw.
+typedef int32_t (*r1_progress_fn)(void *user, int32_t stage, uint64_t done, uint64_t total);
+
+/// How a session works. All zeros but `struct_size` is right for most hosts.
+typedef struct {
+    /// `sizeof(r1_session_options)`.
+    uint32_t struct_size;
+    /// 0: none are defined yet.
+    uint32_t flags;
+    /// Positions that the session may hold; 0 takes the model's own, at most 32,768. Memory is taken as positions
+    /// arrive.
+    uint32_t context;
+    /// Threads that work, the caller's included; 0 takes one for each processor. Too many are clamped: ask
+    /// `r1_session_threads`. Changes the speed, never a bit of the result.
+    uint32_t threads;
+    /// Tokens of a prompt that one pass takes; 0 takes 512. Changes speed and memory, never a bit of the result.
+    uint32_t prefill_chunk;
+    /// `R1_CACHE_*`.
+    int32_t cache;
+    /// Stops prompts and replies; NULL for none. The session stays usable; after the token was reset, if one was given.
+    const r1_cancel *cancel;
+    /// Told how far a prompt has come; NULL for none.
+    r1_progress_fn progress;
+    /// Handed to `progress`.
+    void *progress_user;
+    /// Called once with `progress_user` when the session and its streams are gone, or when making the session fails,
+    /// unless the options themselves could not be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`).
+    /// NULL for none.
+    r1_drop_fn progress_drop;
+} r1_session_options;
+
+/// Memory that a model and one session need, in bytes.
+typedef struct {
+    /// `sizeof(r1_memory)`, set by the host.
+    uint32_t struct_size;
+    /// 0: none are defined yet.
+    uint32_t flags;
+    /// The weights in memory.
+    uint64_t weights;
+    /// Keys and values of one session when its context is full.
+    uint64_t cache;
+    /// Buffers of the computation.
+    uint64_t compute;
+    /// What is read from the mapped file and can be taken back by the system at any time. Not part of `total`.
+    uint64_t mapped;
+    /// Weights, cache and buffers together.
+    uint64_t total;
+    /// Positions that the figures are for.
+    uint64_t context;
+} r1_memory;
+
+/// How a model is loaded. All zeros but `struct_size` is right for most hosts.
+typedef struct {
+    /// `sizeof(r1_model_options)`.
+    uint32_t struct_size;
+    /// `R1_MODEL_*`.
+    uint32_t flags;
+    /// The instruction set: `"scalar"`, `"avx2"`, `"avx512"` ... NULL takes the environment variable `R1_KERNELS`
+    /// where it is set, else the fastest that the processor has. Changes the speed, never a bit of the result.
+    const char *kernels;
+    /// Stops loading; NULL for none.
+    const r1_cancel *cancel;
+    /// Told how far loading has come; NULL for none.
+    r1_progress_fn progress;
+    /// Handed to `progress`.
+    void *progress_user;
+    /// Called once with `progress_user` before the load returns, also where it fails, unless the options themselves
+    /// could not be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`). NULL for none.
+    r1_drop_fn progress_drop;
+} r1_model_options;
+
+/// How a conversation is held. All zeros but `struct_size` is right for most hosts. Texts are read during the call
+/// only.
+typedef struct {
+    /// `sizeof(r1_chat_options)`.
+    uint32_t struct_size;
+    /// `R1_CHAT_*`.
+    uint32_t flags;
+    /// Options of the session; NULL takes its defaults.
+    const r1_session_options *session;
+    /// The chat template: its text or the name of a preset, ending with NUL. NULL takes the file's own.
+    const char *chat_template;
+    /// Messages that come first: a JSON array of objects with `role` and `content`, ending with NUL. NULL for none. For
+    /// the R1 family put instructions into the user's turn instead of a system message, as the authors advise.
+    const char *messages_json;
+} r1_chat_options;
+
+/// Added to the logit of a token before sampling; minus infinity forbids the token.
+typedef struct {
+    /// The token.
+    uint32_t token;
+    /// What is added.
+    float bias;
+} r1_logit_bias;
+
+/// What to generate. All zeros but `struct_size` samples as the DeepSeek-R1 paper does, until the model ends its turn
+/// or the context is full. NaN is `R1_ERR_ARGUMENT` everywhere. Texts and lists are read during the call only.
+typedef struct {
+    /// `sizeof(r1_generate_options)`.
+    uint32_t struct_size;
+    /// `R1_GENERATE_*`.
+    uint32_t flags;
+    /// Divides the logits. 0 takes 0.6; for the likeliest token set `R1_GENERATE_GREEDY`.
+    float temperature;
+    /// Keeps the smallest set of likeliest tokens whose probabilities reach this. 0 takes 0.95; 1 is off.
+    float top_p;
+    /// Keeps tokens at least this likely, measured by the likeliest one. 0 is off.
+    float min_p;
+    /// Keeps this many of the likeliest tokens. 0 is off.
+    uint32_t top_k;
+    /// Divides positive and multiplies negative logits of tokens in the window. 0 takes 1, which is off.
+    float repetition_penalty;
+    /// Subtracted from the logit of every token in the window. 0 is off.
+    float presence_penalty;
+    /// Subtracted from a token's logit for each time it is in the window. 0 is off.
+    float frequency_penalty;
+    /// How many of the latest tokens the penalties see. 0 takes 256.
+    uint32_t penalty_window;
+    /// Chooses the random numbers together with the position.
+    uint64_t seed;
+    /// Tokens to generate at most, the thought included. 0 goes on until the context is full.
+    uint64_t max_tokens;
+    /// The answer ends where one of these texts begins; thoughts are not searched. `stop_count` texts that end with
+    /// NUL.
+    const char *const *stop;
+    /// `logit_bias_count` biases.
+    const r1_logit_bias *logit_bias;
+    /// Number of `stop` texts.
+    uint32_t stop_count;
+    /// Number of `logit_bias` entries.
+    uint32_t logit_bias_count;
+    /// With `R1_GENERATE_TOKENS`: how many of the likeliest tokens each event has.
+    uint32_t top_logprobs;
+    /// Where the prompt leaves the model: `R1_PHASE_*`.
+    int32_t phase;
+    /// The tag that opens a thought, ending with NUL; NULL, as `think_close`, takes what the model's vocabulary has.
+    const char *think_open;
+    /// The tag that closes a thought. Both tags are given or none.
+    const char *think_close;
+} r1_generate_options;
+
+/// A token and its log-probability under the model's own distribution (natural logarithm, before temperature, penalties
+/// and cuts).
+typedef struct {
+    /// The token.
+    uint32_t token;
+    /// Its log-probability.
+    float logprob;
+} r1_token_logprob;
+
+/// One step of a reply: pieces of thought and answer (with tokens between them, if asked for), then usage, then done.
+/// Fields that the kind does not name are 0. Skip kinds that you do not know: later versions may add some.
+typedef struct {
+    /// `sizeof(r1_event)`, set by the host.
+    uint32_t struct_size;
+    /// `R1_EVENT_*`.
+    int32_t kind;
+    /// UTF-8, followed by NUL; valid until the next call on this stream.
+    const char *text;
+    /// The likeliest tokens, best first; valid until the next call on this stream.
+    const r1_token_logprob *top;
+    /// Bytes of `text`, without the NUL.
+    uint64_t text_len;
+    /// Number of `top` entries.
+    uint64_t top_count;
+    /// The token.
+    uint32_t token;
+    /// Its log-probability under the model's own distribution.
+    float logprob;
+    /// Why the reply ended: `R1_FINISH_*`.
+    int32_t finish;
+    /// Why the thought ended: `R1_CLOSE_*`.
+    int32_t close;
+    /// Tokens of the prompt, those found in the cache included.
+    uint64_t prompt_tokens;
+    /// Tokens of the prompt that were still in the cache and not computed again.
+    uint64_t cached_tokens;
+    /// Thought tokens that the model chose.
+    uint64_t reasoning_tokens;
+    /// Tokens of the thought's tags.
+    uint64_t tag_tokens;
+    /// Tokens that were forced on the model.
+    uint64_t forced_tokens;
+    /// Answer tokens.
+    uint64_t answer_tokens;
+    /// Time in the prompt, in nanoseconds.
+    uint64_t prefill_ns;
+    /// Time from the end of the prompt to the end of the reply, in nanoseconds.
+    uint64_t decode_ns;
+} r1_event;
+
+/// The call did what it says.
+#define R1_OK 0
+
+/// The stream has ended; nothing was written.
+#define R1_DONE -1
+
+/// The operating system refused a file operation.
+#define R1_ERR_IO 1
+
+/// The file is not a GGUF file that this library reads.
+#define R1_ERR_NOT_GGUF 2
+
+/// The file contradicts itself or its format.
+#define R1_ERR_MALFORMED 3
+
+/// The file needs something that this library does not have.
+#define R1_ERR_UNSUPPORTED 4
+
+/// Something required is absent: a key, a tensor, a token of that text.
+#define R1_ERR_MISSING 5
+
+/// An argument makes no sense to the model or the object; the message says which and why.
+#define R1_ERR_ARGUMENT 6
+
+/// The call is not possible in the object's present state.
+#define R1_ERR_STATE 7
+
+/// The object is in use: by another thread, or by a stream that has not ended.
+#define R1_ERR_BUSY 8
+
+/// The cancel token fired, or a progress function asked to stop.
+#define R1_ERR_CANCELLED 9
+
+/// The prompt does not fit the context; the message has the numbers.
+#define R1_ERR_CONTEXT_FULL 10
+
+/// Memory could not be reserved.
+#define R1_ERR_OUT_OF_MEMORY 11
+
+/// The chat template failed to parse or to render, or ran over its limits.
+#define R1_ERR_TEMPLATE 12
+
+/// The file has no chat template and none was given.
+#define R1_ERR_NO_TEMPLATE 13
+
+/// Text that must be UTF-8 is not.
+#define R1_ERR_UTF8 14
+
+/// A safety limit was reached.
+#define R1_ERR_LIMIT 15
+
+/// A bug of this library was noticed before it could do harm.
+#define R1_ERR_INTERNAL 16
+
+/// A required pointer is NULL.
+#define R1_ERR_NULL_ARG 101
+
+/// A handle is not live or not of this type: freed, never given out, or another kind of object.
+#define R1_ERR_HANDLE 102
+
+/// A struct could not be read: its `struct_size` is that of no version, a flag or the part beyond what this library
+/// knows is not zero, or the pointer is misaligned. Nothing in the struct was used, no callback of it is called.
+#define R1_ERR_VERSION 103
+
+/// A bug of this library was caught on its way out. The session or chat concerned can only be freed.
+#define R1_ERR_PANIC 104
+
+/// The function was called from within a callback.
+#define R1_ERR_REENTRANT 105
+
+/// A number is outside its documented range, a length is absurd, or a pointer is misaligned.
+#define R1_ERR_RANGE 106
+
+/// The buffer is too small; the size that is needed was written to the count.
+#define R1_ERR_BUFFER 107
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/// The ABI number of the library that was linked; compare it with `R1_ABI_VERSION`. Any thread, callbacks included.
+R1_API
+uint32_t r1_abi_version(void);
+
+/// The version of the library, such as `"0.1.0"`. Static: never free it. Any thread, callbacks included.
+R1_API const char *r1_version_string(void);
+
+/// How the library was built and what it can run on here, as a JSON object: `version`, `abi`, `arch`, `os`, `debug`,
+/// and `devices`, an array of `name`, `kernels` (those used by default), `available` (all that run here), `threads`.
+/// Fields may be added. Static: never free it. Any thread, callbacks included.
+R1_API
+const char *r1_build_info_json(void);
+
+/// The name of a status, such as `"R1_ERR_BUSY"`; `"R1_ERR_UNKNOWN"` for a number that this version does not know.
+/// Static: never free it. Any thread, callbacks included.
+R1_API
+const char *r1_status_str(r1_status status);
+
+/// The code of an error; `R1_OK` for NULL, `R1_ERR_HANDLE` for a handle that is not live. Any thread, callbacks
+/// included.
+R1_API
+r1_status r1_error_code(const r1_error *err);
+
+/// The text of an error: UTF-8, ends with NUL, valid until the error is freed. Never NULL: for NULL and for a handle
+/// that is not live the text says so. The wording may change between versions. Any thread, callbacks included.
+R1_API
+const char *r1_error_message(const r1_error *err);
+
+/// Frees an error. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
+R1_API
+r1_status r1_error_free(r1_error *err);
+
+/// The text: UTF-8, followed by NUL, valid until the string is freed. `len`, where not NULL, gets its length in bytes
+/// without that NUL. Returns NULL, and writes nothing, for a handle that is not live. Any thread, callbacks included.
+R1_API
+const char *r1_string_data(const r1_string *string,
+                           size_t *len);
+
+/// Frees a string. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
+R1_API
+r1_status r1_string_free(r1_string *string);
+
+/// Sends log lines up to `level` to `write`, in place of whatever was set before; NULL or `R1_LOG_OFF` turns the log
+/// off, which is how it begins. This is the only state that the library keeps for the whole process. When the call
+/// returns, the function set before is not running any more on any thread and its `drop` has been called.
+///
+/// Errors: `R1_ERR_RANGE` for an unknown level. `drop` is called in that case too.
+R1_API
+R1_NODISCARD
+r1_status r1_log_set(int32_t level,
+                     r1_log_fn write,
+                     void *user,
+                     r1_drop_fn drop,
+                     r1_error **err);
+
+/// Describes a GGUF file as a JSON object, without reading its weights: `version`, `file_size`, `parameters`,
+/// `metadata` (an object; arrays of more than 64 entries appear as `{"type": ..., "len": ...}`) and `tensors` (an
+/// array of `name`, `type`, `dims`, `bytes`). Fields may be added. Free the text with `r1_string_free`.
+///
+/// Errors: those of `r1_model_load` that concern the header.
+R1_API
+R1_NODISCARD
+r1_status r1_inspect_json(const char *path,
+                          size_t path_len,
+                          r1_string **out,
+                          r1_error **err);
+
+/// Writes what a model and one session will need, without reading its weights. Of `options` (which may be NULL) only
+/// `context` and `cache` are used. `out->struct_size` must be set, as `R1_MEMORY_INIT` does.
+///
+/// Errors: those of `r1_model_load` that concern the header; `R1_ERR_ARGUMENT` where the numbers overflow.
+R1_API
+R1_NODISCARD
+r1_status r1_estimate(const char *path,
+                      size_t path_len,
+                      const r1_session_options *options,
+                      r1_memory *out,
+                      r1_error **err);
+
+/// Fills `size` bytes, which is `sizeof(r1_model_options)`, with the defaults; as `R1_MODEL_OPTIONS_INIT` does.
+R1_API
+r1_status r1_model_options_init(r1_model_options *options,
+                                size_t size);
+
+/// Loads a model from a GGUF file; of a split model any part. `options` may be NULL. Free the model with
+/// `r1_model_free`.
+///
+/// Errors: `R1_ERR_IO`, `R1_ERR_NOT_GGUF`, `R1_ERR_MALFORMED`, `R1_ERR_UNSUPPORTED` and `R1_ERR_MISSING` say what is
+/// wrong with the file and where; `R1_ERR_ARGUMENT` for kernels that do not run here; `R1_ERR_OUT_OF_MEMORY`,
+/// `R1_ERR_CANCELLED`.
+R1_API
+R1_NODISCARD
+r1_status r1_model_load(const char *path,
+                        size_t path_len,
+                        const r1_model_options *options,
+                        r1_model **out,
+                        r1_error **err);
+
+/// Loads a model from a GGUF file that lies in memory. As `r1_model_load`, but for split models, which are
+/// `R1_ERR_UNSUPPORTED`.
+R1_API
+R1_NODISCARD
+r1_status r1_model_load_memory(const uint8_t *data,
+                               size_t len,
+                               const r1_model_options *options,
+                               r1_model **out,
+                               r1_error **err);
+
+/// What the model is, as a JSON object: `name` (or null), `kernels`, `context`, `vocabulary`, `layers`, `embedding`,
+/// `weight_bytes`, `chat_template` (whether the file has one). Fields may be added. Free the text with
+/// `r1_string_free`.
+R1_API
+R1_NODISCARD
+r1_status r1_model_info_json(const r1_model *model,
+                             r1_string **out,
+                             r1_error **err);
+
+/// The model's tokenizer. It does not need the model's handle any more. Free it with `r1_tokenizer_free`.
+R1_API R1_NODISCARD r1_status r1_model_tokenizer(const r1_model *model, r1_tokenizer **out, r1_error **err);
+
+/// Frees a model, or rather this handle to it: the memory goes with its last session. NULL is fine; a handle that is
+/// not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
+R1_API
+r1_status r1_model_free(r1_model *model);
+
+/// A new token that has not fired. Free it with `r1_cancel_free`.
+R1_API R1_NODISCARD r1_status r1_cancel_new(r1_cancel **out, r1_error **err);
+
+/// Fires a token, any number of times. Takes no lock and no memory: may be called from any thread, from callbacks, and
+/// from a signal handler unless the token is being freed meanwhile.
+///
+/// Errors: `R1_ERR_NULL_ARG`, `R1_ERR_HANDLE`.
+R1_API
+r1_status r1_cancel_fire(const r1_cancel *cancel);
+
+/// Makes a fired token usable again. Threads and errors as `r1_cancel_fire`.
+R1_API r1_status r1_cancel_reset(const r1_cancel *cancel);
+
+/// Frees a token; work that was given it goes on and cannot be stopped by it any more. NULL is fine; a handle that is
+/// not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
+R1_API
+r1_status r1_cancel_free(r1_cancel *cancel);
+
+/// Loads the tokenizer of a GGUF file without its weights; a vocabulary-only file will do. Free it with
+/// `r1_tokenizer_free`.
+///
+/// Errors: those of `r1_model_load` that concern the header.
+R1_API
+R1_NODISCARD
+r1_status r1_tokenizer_load(const char *path,
+                            size_t path_len,
+                            r1_tokenizer **out,
+                            r1_error **err);
+
+/// Writes the tokens of a text, `R1_ENCODE_*` in `flags`. `(NULL, 0)` for the buffer writes `count` only.
+///
+/// Errors: `R1_ERR_UTF8`; `R1_ERR_BUFFER` where the tokens do not fit, with their number in `count`.
+R1_API
+R1_NODISCARD
+r1_status r1_tokenizer_encode(const r1_tokenizer *tokenizer,
+                              const char *text,
+                              size_t text_len,
+                              uint32_t flags,
+                              uint32_t *tokens,
+                              size_t capacity,
+                              size_t *count,
+                              r1_error **err);
+
+/// Writes the bytes that tokens print, `R1_DECODE_*` in `flags`; no NUL is added. They need not be UTF-8, since a
+/// token may hold a part of a character. `(NULL, 0)` for the buffer writes `len` only.
+///
+/// Errors: `R1_ERR_RANGE` for a token beyond the vocabulary; `R1_ERR_BUFFER` where the bytes do not fit, with their
+/// number in `len`.
+R1_API
+R1_NODISCARD
+r1_status r1_tokenizer_decode(const r1_tokenizer *tokenizer,
+                              const uint32_t *tokens,
+                              size_t count,
+                              uint32_t flags,
+                              char *text,
+                              size_t capacity,
+                              size_t *len,
+                              r1_error **err);
+
+/// Writes the number of tokens in the vocabulary.
+R1_API R1_NODISCARD r1_status r1_tokenizer_len(const r1_tokenizer *tokenizer, size_t *out, r1_error **err);
+
+/// Writes the token that the file spells exactly like this text, such as `"<think>"`.
+///
+/// Errors: `R1_ERR_MISSING` where there is none.
+R1_API
+R1_NODISCARD
+r1_status r1_tokenizer_find(const r1_tokenizer *tokenizer,
+                            const char *text,
+                            size_t text_len,
+                            uint32_t *out,
+                            r1_error **err);
+
+/// Writes the token with a role, `R1_TOKEN_*`.
+///
+/// Errors: `R1_ERR_RANGE` for an unknown role, `R1_ERR_MISSING` where the vocabulary has no such token.
+R1_API
+R1_NODISCARD
+r1_status r1_tokenizer_special(const r1_tokenizer *tokenizer,
+                               int32_t role,
+                               uint32_t *out,
+                               r1_error **err);
+
+/// Writes 1 if a reply is over after this token, else 0.
+///
+/// Errors: `R1_ERR_RANGE` for a token beyond the vocabulary.
+R1_API
+R1_NODISCARD
+r1_status r1_tokenizer_is_end(const r1_tokenizer *tokenizer,
+                              uint32_t token,
+                              int32_t *out,
+                              r1_error **err);
+
+/// Frees a tokenizer. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
+R1_API
+r1_status r1_tokenizer_free(r1_tokenizer *tokenizer);
+
+/// Fills `size` bytes, which is `sizeof(r1_chat_options)`, with the defaults; as `R1_CHAT_OPTIONS_INIT` does.
+R1_API r1_status r1_chat_options_init(r1_chat_options *options, size_t size);
+
+/// A new conversation. `options` may be NULL. Free it with `r1_chat_free`.
+///
+/// Errors: as `r1_session_new`; `R1_ERR_NO_TEMPLATE` where the file has no template and none is given;
+/// `R1_ERR_TEMPLATE` where it does not parse; `R1_ERR_ARGUMENT` for messages that are not what they should be.
+R1_API
+R1_NODISCARD
+r1_status r1_chat_new(const r1_model *model,
+                      const r1_chat_options *options,
+                      r1_chat **out,
+                      r1_error **err);
+
+/// Sends a user's message and begins the reply. Returns at once; the work is done in `r1_stream_next`. The message
+/// and the reply join the conversation when the stream ends; a stream that is freed before forgets them. `options`
+/// may be NULL. Free the stream with `r1_stream_free`.
+///
+/// Errors: `R1_ERR_BUSY` while the last reply has not ended; `R1_ERR_TEMPLATE` where the template refuses;
+/// `R1_ERR_CONTEXT_FULL`; `R1_ERR_ARGUMENT` for options out of range.
+R1_API
+R1_NODISCARD
+r1_status r1_chat_send(r1_chat *chat,
+                       const char *text,
+                       size_t text_len,
+                       const r1_generate_options *options,
+                       r1_stream **out,
+                       r1_error **err);
+
+/// The conversation so far as a JSON array of messages. Free the text with `r1_string_free`.
+R1_API R1_NODISCARD r1_status r1_chat_messages_json(const r1_chat *chat, r1_string **out, r1_error **err);
+
+/// Renders a conversation (a JSON array of messages) to a prompt text, as the file's template or `chat_template`
+/// (text or name of a preset; NULL for the file's) has it; `R1_CHAT_*` in `flags`. Free the text with
+/// `r1_string_free`.
+///
+/// Errors: as `r1_chat_new`.
+R1_API
+R1_NODISCARD
+r1_status r1_chat_render(const r1_model *model,
+                         const char *messages_json,
+                         size_t messages_len,
+                         const char *chat_template,
+                         uint32_t flags,
+                         r1_string **out,
+                         r1_error **err);
+
+/// Frees a conversation. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. Its stream, or a call that
+/// runs in another thread, goes on undisturbed. Any thread, callbacks included.
+R1_API
+r1_status r1_chat_free(r1_chat *chat);
+
+/// Fills `size` bytes, which is `sizeof(r1_session_options)`, with the defaults; as `R1_SESSION_OPTIONS_INIT` does.
+R1_API
+r1_status r1_session_options_init(r1_session_options *options,
+                                  size_t size);
+
+/// A new, empty session. `options` may be NULL. Free it with `r1_session_free`.
+///
+/// Errors: `R1_ERR_ARGUMENT` for a context beyond the model's; `R1_ERR_RANGE` for an unknown cache type.
+R1_API
+R1_NODISCARD
+r1_status r1_session_new(const r1_model *model,
+                         const r1_session_options *options,
+                         r1_session **out,
+                         r1_error **err);
+
+/// A second session with the same past, at no cost for the cache now. It has threads of its own and no cancel token;
+/// its prompts are reported to the same progress function, which cannot stop them. Free it with `r1_session_free`.
+R1_API
+R1_NODISCARD
+r1_status r1_session_fork(r1_session *session,
+                          r1_session **out,
+                          r1_error **err);
+
+/// Appends tokens and runs them through the model. No tokens at all do nothing.
+///
+/// Errors: `R1_ERR_CONTEXT_FULL` before anything is computed; `R1_ERR_ARGUMENT` for a token beyond the vocabulary;
+/// `R1_ERR_OUT_OF_MEMORY`; `R1_ERR_CANCELLED`. After an error the session holds the tokens of the chunks that were
+/// finished: ask `r1_session_len`.
+R1_API
+R1_NODISCARD
+r1_status r1_session_append(r1_session *session,
+                            const uint32_t *tokens,
+                            size_t count,
+                            r1_error **err);
+
+/// Makes `tokens` the session's tokens. What they share with the present ones, from the first on, is not computed
+/// again; the number of those is written to `kept` (which may be NULL).
+///
+/// Errors: as `r1_session_append`.
+R1_API
+R1_NODISCARD
+r1_status r1_session_replace(r1_session *session,
+                             const uint32_t *tokens,
+                             size_t count,
+                             size_t *kept,
+                             r1_error **err);
+
+/// Forgets the tokens from `len` on; 0 empties the session. A `len` beyond the session's own does nothing.
+R1_API R1_NODISCARD r1_status r1_session_truncate(r1_session *session, size_t len, r1_error **err);
+
+/// Writes how many tokens the session has.
+R1_API R1_NODISCARD r1_status r1_session_len(const r1_session *session, size_t *out, r1_error **err);
+
+/// Writes how many positions the session may hold.
+R1_API R1_NODISCARD r1_status r1_session_context(const r1_session *session, size_t *out, r1_error **err);
+
+/// Writes how many threads really work for the session.
+R1_API R1_NODISCARD r1_status r1_session_threads(const r1_session *session, size_t *out, r1_error **err);
+
+/// Writes the session's tokens. `(NULL, 0)` for the buffer writes `count` only.
+///
+/// Errors: `R1_ERR_BUFFER` where they do not fit, with their number in `count`.
+R1_API
+R1_NODISCARD
+r1_status r1_session_tokens(const r1_session *session,
+                            uint32_t *tokens,
+                            size_t capacity,
+                            size_t *count,
+                            r1_error **err);
+
+/// Writes the logits after the last token, one for each entry of the vocabulary. `(NULL, 0)` for the buffer writes
+/// `count` only.
+///
+/// Errors: `R1_ERR_STATE` before the first token and after `r1_session_truncate`; `R1_ERR_BUFFER` where they do not
+/// fit, with their number in `count`.
+R1_API
+R1_NODISCARD
+r1_status r1_session_logits(const r1_session *session,
+                            float *logits,
+                            size_t capacity,
+                            size_t *count,
+                            r1_error **err);
+
+/// Begins a generation: appends `tokens` (none, if the session has some) and goes on from there. Returns at once; the
+/// work is done in `r1_stream_next`. `options` may be NULL. Free the stream with `r1_stream_free`.
+///
+/// Errors: `R1_ERR_STATE` without any token; `R1_ERR_CONTEXT_FULL`; `R1_ERR_ARGUMENT` for options out of range.
+R1_API
+R1_NODISCARD
+r1_status r1_session_generate(r1_session *session,
+                              const uint32_t *tokens,
+                              size_t count,
+                              const r1_generate_options *options,
+                              r1_stream **out,
+                              r1_error **err);
+
+/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream of it, or a call that
+/// runs in another thread, goes on undisturbed. Any thread, callbacks included.
+R1_API
+r1_status r1_session_free(r1_session *session);
+
+/// Fills `size` bytes, which is `sizeof(r1_generate_options)`, with the defaults; as `R1_GENERATE_OPTIONS_INIT` does.
+R1_API
+r1_status r1_generate_options_init(r1_generate_options *options,
+                                   size_t size);
+
+/// Works until the next event and writes it: `R1_OK`. When there are no more, `R1_DONE`, and nothing is written.
+/// `event->struct_size` must be set, as `R1_EVENT_INIT` does.
+///
+/// A fired cancel token is no error: the reply ends with `R1_FINISH_CANCELLED`. After `R1_ERR_BUSY` the call can be
+/// repeated; any other error ends the stream.
+///
+/// Errors: `R1_ERR_BUSY` where another thread uses the stream or its session; `R1_ERR_OUT_OF_MEMORY`;
+/// `R1_ERR_ARGUMENT` for a prompt token beyond the vocabulary.
+R1_API
+R1_NODISCARD
+r1_status r1_stream_next(r1_stream *stream,
+                         r1_event *event,
+                         r1_error **err);
+
+/// Frees a stream; a reply that has not ended is broken off, and the session keeps what was generated so far. NULL is
+/// fine; a handle that is not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
+R1_API
+r1_status r1_stream_free(r1_stream *stream);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* R1CORE_H */
