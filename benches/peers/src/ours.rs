@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use r1core::{CacheType, CancelToken, KvCache, Model, Runner, Step, Wanted};
+use r1core::{CacheType, CancelToken, EncodeOptions, Gguf, KvCache, LoadMode, Model, Runner, Step, Tokenizer, Wanted};
 
 use crate::Result;
 use crate::engine::{Engine, Running, Want};
@@ -47,4 +47,11 @@ impl Engine for R1Core {
 
     /// Nothing to do: an idle team sleeps by itself within a fraction of a millisecond.
     fn rest(&mut self) {}
+}
+
+/// Ids of `text`; `bos` adds what the model adds, `special` parses control tokens.
+pub fn tokenize(path: &Path, text: &[u8], bos: bool, special: bool) -> Result<Vec<i32>> {
+    let tokenizer = Tokenizer::from_metadata(Gguf::open(path, LoadMode::default())?.metadata())?;
+    let ids = tokenizer.encode_bytes(text, EncodeOptions { add_bos: bos, parse_special: special });
+    Ok(ids.into_iter().map(i32::try_from).collect::<Result<_, _>>()?)
 }

@@ -90,7 +90,7 @@ pub(crate) struct SamplingArgs {
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) max_tokens: Option<usize>,
     /// Temperature; 0 always takes the most probable token [default: 0.6, as the R1 paper samples]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub(crate) temp: Option<f32>,
     /// Keep the most probable tokens that together reach this probability; 1 keeps all [default: 0.95, as the R1 paper]
     #[arg(long, value_name = "P")]
@@ -102,13 +102,13 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "P")]
     pub(crate) min_p: Option<f32>,
     /// Penalty on tokens that occurred before; 1 is none
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) repetition_penalty: Option<f32>,
     /// Subtracted from the logits of tokens that occurred before
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) presence_penalty: Option<f32>,
     /// Subtracted from the logits of tokens for each time they occurred before
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) frequency_penalty: Option<f32>,
     /// Seed of the random numbers: same model, prompt and seed give the same tokens
     #[arg(long, value_name = "S", default_value_t = 0)]

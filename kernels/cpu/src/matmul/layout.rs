@@ -187,11 +187,14 @@ impl Runs {
 }
 
 /// The steps of IQ4_NL and IQ4_XS plus 128: unsigned codes.
+#[cfg(target_arch = "x86_64")]
 pub(super) const IQ4_STEPS: [u8; 16] = biased(&IQ4_VALUES, 128);
 
 /// The steps of MXFP4 plus 16: unsigned codes.
+#[cfg(target_arch = "x86_64")]
 pub(super) const MXFP4_STEPS: [u8; 16] = biased(&MXFP4_VALUES, 16);
 
+#[cfg(target_arch = "x86_64")]
 const fn biased(values: &[i8; 16], bias: u8) -> [u8; 16] {
     let mut steps = [0; 16];
     let mut i = 0;

@@ -22,17 +22,19 @@ impl<'a, X> Columns<'a, X> {
     }
 
     /// Bytes from one block of a column to its next.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn block_distance(self) -> usize {
         self.stride * size_of::<X>()
     }
 
     /// Pairs the blocks of a row group with those of `N` columns.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(super) fn zip<W, const N: usize>(self, w: &'a [W]) -> impl Iterator<Item = (&'a W, &'a [X; N])> {
         w.iter().zip(self.x.chunks(self.stride)).map_while(|(w, x)| Some((w, x.first_chunk()?)))
     }
 
-    /// As [`zip`](Self::zip) with `n` columns.
+    /// Pairs the blocks of a row group with those of `n` columns.
     #[inline]
     pub(super) fn zip_n<W>(self, n: usize, w: &'a [W]) -> impl Iterator<Item = (&'a W, &'a [X])> {
         w.iter().zip(self.x.chunks(self.stride)).map_while(move |(w, x)| Some((w, x.get(..n)?)))

@@ -3,7 +3,9 @@
 //! [`Math`] holds what works lane by lane; [`Lanes`] adds memory and the joins across lanes. Each primitive is one
 //! correctly rounded IEEE operation or a bit operation, so that every implementation gives the same bits.
 
-use crate::isa::{Isa, Level};
+use crate::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Level;
 
 /// Arithmetic on a vector whose lanes do not interact. Public in name only: the module is private.
 pub trait Math: Copy {
