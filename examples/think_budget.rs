@@ -11,7 +11,7 @@ use r1core::reasoning::{Boundary, Ramp, ThinkOptions};
 use r1core::{Chat, ChatOptions, Event, GenerateOptions, Model, SamplerOptions, SessionOptions};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
-const BUDGETS: [usize; 5] = [32, 64, 128, 256, 512];
+const BUDGETS: [usize; 7] = [32, 64, 96, 128, 192, 256, 512];
 const QWEN: &str =
     "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n";
 

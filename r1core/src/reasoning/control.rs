@@ -314,13 +314,12 @@ impl ThinkControl {
     /// Whether a used-up budget cuts before this token rather than after it.
     fn cuts_before(&self, bytes: &[u8], stand: Option<Stand>) -> bool {
         let Some(stand) = stand.filter(|_| self.options.on_budget == OnBudget::Force) else { return false };
-        if !self.machine.held().is_empty() {
-            return false;
-        }
         // A character that could not be finished within the bound is not begun.
-        let torn = self.ending.needed() == 0 && self.ending.needed_after(bytes) >= stand.left() && stand.left() > 0;
-        let torn = torn && self.ending.needed_after(bytes) > 0;
-        torn || (stand.is_due() && self.ending.at_before(self.options.boundary, bytes))
+        let needed = if self.ending.needed() == 0 { self.ending.needed_after(bytes) } else { 0 };
+        let torn = needed > 0 && needed >= stand.left();
+        torn || (stand.is_due()
+            && self.machine.held().is_empty()
+            && self.ending.at_before(self.options.boundary, bytes))
     }
 
     /// Whether this token would close the thought before it may be closed.

@@ -20,8 +20,8 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(tokens: usize, reserve: Option<usize>, closing: &Closing) -> Self {
-        let reserve =
-            reserve.unwrap_or_else(|| Some((tokens / SHARE).min(MOST)).filter(|part| *part >= FEWEST).unwrap_or(0));
+        let part = (tokens / SHARE).min(MOST);
+        let reserve = reserve.unwrap_or(if part < FEWEST { 0 } else { part });
         let with_message = closing.longest(true);
         let closing = if with_message <= reserve { with_message } else { closing.longest(false) };
         Self { tokens, reserve, closing }
