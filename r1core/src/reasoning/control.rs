@@ -80,7 +80,7 @@ pub struct ThinkControl {
     turn: Option<usize>,
     /// It was changed in this thought.
     changed: bool,
-    /// Tokens for which a close has waited until a character was whole.
+    /// Tokens for which a close has waited until the present character is whole.
     waited: u8,
     /// The thought was closed by force and nothing was sampled since.
     just_forced: bool,
@@ -253,9 +253,12 @@ impl ThinkControl {
                 self.ending.push(bytes);
             }
         }
+        if self.ending.needed() == 0 {
+            self.waited = 0;
+        }
         let phase = self.machine.phase();
         if phase != Phase::Thinking {
-            (self.interrupted, self.changed, self.waited) = (false, false, 0);
+            (self.interrupted, self.changed) = (false, false);
         }
         self.handle.publish(phase, counters);
         self.machine.latest()
