@@ -76,10 +76,10 @@ pub use gguf::{Gguf, LoadMode};
 pub use model::{Model, ModelOptions, Runner, Step, Wanted};
 pub use progress::{Progress, ProgressFn, Stage};
 pub use r1_kernels::Format;
-pub use reasoning::{CloseReason, ThinkTags};
+pub use reasoning::{CloseReason, ThinkHandle, ThinkOptions, ThinkTags};
 pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
 pub use session::{
-    Chat, ChatOptions, Done, Event, Finish, GenerateOptions, Generation, GenerationState, Reply, Session,
+    Chat, ChatOptions, Done, Event, Finish, GenerateOptions, Generation, GenerationState, Provenance, Reply, Session,
     SessionOptions, TokenEvent, Usage,
 };
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};

@@ -3,7 +3,7 @@
 use super::generation::Input;
 use super::{Event, GenerateOptions, GenerationState, Session};
 use crate::chat::{ChatTemplate, Message, RenderOptions};
-use crate::reasoning::ThinkTags;
+use crate::reasoning::{ThinkHandle, ThinkTags};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 use crate::{Error, ErrorKind, Result};
 
@@ -61,6 +61,13 @@ struct Turn {
 pub struct Reply<'a> {
     chat: &'a mut Chat,
     state: GenerationState,
+}
+
+impl Reply<'_> {
+    /// As [`GenerationState::think_handle`].
+    pub fn think_handle(&self) -> ThinkHandle {
+        self.state.think_handle()
+    }
 }
 
 impl Iterator for Reply<'_> {
