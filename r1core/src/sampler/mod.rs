@@ -22,6 +22,7 @@ mod top_p;
 
 pub use distribution::log_prob;
 pub use options::SamplerOptions;
+pub(crate) use random::bits;
 pub use random::uniform;
 
 use crate::{Error, ErrorKind, Result};
