@@ -12,7 +12,7 @@ use r1core::{
 };
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
-const EASY: &str = "What is 7 * 8?";
+const EASY: &str = "What is 37 * 24?";
 
 fn model() -> Model {
     Model::open(SHIPPED).unwrap()
@@ -137,7 +137,7 @@ fn agreement_ends_a_vote_after_the_fewest_samples() {
         vote(&model, EASY, &options)
     };
     let all = sure(EarlyStop::Never);
-    assert_eq!((all.answer.as_deref(), all.votes), (Some("56"), 16));
+    assert_eq!((all.answer.as_deref(), all.votes), (Some("888"), 16));
     let rules = [
         (EarlyStop::Beta { threshold: 0.95 }, 4, StopReason::Beta),
         (EarlyStop::Window(3), 3, StopReason::Window),
@@ -145,7 +145,7 @@ fn agreement_ends_a_vote_after_the_fewest_samples() {
     ];
     for (rule, samples, reason) in rules {
         let result = sure(rule);
-        assert_eq!((result.answer.as_deref(), result.confidence), (Some("56"), 1.0), "{rule}");
+        assert_eq!((result.answer.as_deref(), result.confidence), (Some("888"), 1.0), "{rule}");
         assert_eq!((result.votes, result.finished, result.samples.len()), (samples, samples, samples), "{rule}");
         assert_eq!(result.reason, Some(reason));
         // All thoughts have about the same length here, so the estimate is close.
@@ -262,7 +262,7 @@ fn samples_share_the_prompt_and_leave_no_pages_behind() {
 fn pages_are_freed_as_samples_end() {
     let model = model();
     let mut session = session(&model, 2);
-    let prompt = model.tokenizer().encode("<｜User｜>What is 7 * 8?<｜Assistant｜><think>\n", r1core::EncodeOptions {
+    let prompt = model.tokenizer().encode("<｜User｜>What is 37 * 24?<｜Assistant｜><think>\n", r1core::EncodeOptions {
         add_bos: true,
         parse_special: true,
     });
