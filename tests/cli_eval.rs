@@ -6,17 +6,17 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 const TASKS: [(&str, &str, &str, &str); 10] = [
-    ("What is 7 * 8?", "56", "integer", "product"),
+    ("What is 37 * 24?", "888", "integer", "product"),
     ("What is 12 + 30?", "42", "integer", "sum"),
     ("What is 99 - 45?", "54.0", "math", "sum"),
-    ("What is 6 * 9?", r"\frac{108}{2}", "math", "product"),
-    ("What is 5 * 5?", "25", "exact", "product"),
+    ("What is 25 * 4?", r"\frac{200}{2}", "math", "product"),
+    ("What is 3 * 9?", "27", "exact", "product"),
     ("What is 8 + 9?", "17", "regex:boxed\\{(\\d+)\\}", "sum"),
-    ("What is 3 * 9?", "27", "integer", "product"),
-    ("What is 4 * 4?", "16", "integer", "product"),
+    ("What is the gcd of 84 and 36?", "12", "integer", "number theory"),
+    ("What is the lcm of 12 and 18?", "36", "integer", "number theory"),
     // A wrong reference: no model gets it right.
-    ("What is 2 + 2?", "5", "integer", "trap"),
-    ("What is 40 + 2?", "42", "integer", "sum"),
+    ("What is 40 + 2?", "43", "integer", "trap"),
+    ("Compute 4821 + 377 - 1500.", "3698", "integer", "sum"),
 ];
 
 fn r1(args: &[&str]) -> Output {
@@ -42,7 +42,7 @@ fn figures_add_up_and_a_stopped_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let (tasks, out, plot) = (tasks(folder.path()), folder.path().join("out.jsonl"), folder.path().join("votes.svg"));
     let (tasks, out, plot) = (tasks.to_str().unwrap(), out.to_str().unwrap(), plot.to_str().unwrap());
-    let args = ["eval", tasks, "--samples", "3", "-n", "300", "--early-stop", "beta:0.7", "--json"];
+    let args = ["eval", tasks, "--samples", "3", "-n", "300", "--budgets", "8", "--early-stop", "beta:0.7", "--json"];
     let with_files = [&args[..], &["--out", out, "--plot", plot]].concat();
 
     let whole = r1(&with_files);
@@ -59,11 +59,14 @@ fn figures_add_up_and_a_stopped_run_goes_on() {
     assert_eq!(figures["votes"][2]["accuracy"], figures["cons@k"]);
     let early = &figures["early_stop"][0];
     assert!(early["share"].as_f64().unwrap() < 0.5 && early["samples"].as_f64().unwrap() < 2.0, "{early}");
-    assert!(std::fs::read_to_string(plot).unwrap().contains("Accuracy against votes"));
+    let budget = &figures["budgets"][0];
+    assert_eq!(budget["budget"], 8);
+    assert!(budget["accuracy"].as_f64().unwrap() < pass && budget["mean_thought"].as_f64().unwrap() <= 8.0, "{budget}");
+    assert!(std::fs::read_to_string(plot).unwrap().contains("Accuracy against thinking budget"));
 
     // One line a task and pass; each with all of its samples.
     let lines = std::fs::read_to_string(out).unwrap();
-    assert_eq!(lines.lines().count(), 20);
+    assert_eq!(lines.lines().count(), 30);
     let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(first["samples"].as_array().unwrap().len(), 3);
 

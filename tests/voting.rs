@@ -28,12 +28,12 @@ fn chat(model: &Model) -> Chat {
 
 /// Integer answers, at a temperature that makes samples differ.
 fn options(samples: usize, early_stop: EarlyStop) -> VoteOptions {
-    let sampler = SamplerOptions { temperature: 1.3, top_p: 1.0, seed: 5, ..Default::default() };
+    let sampler = SamplerOptions { temperature: 1.0, top_p: 1.0, seed: 5, ..Default::default() };
     VoteOptions {
         samples,
         early_stop,
         kind: AnswerKind::Integer,
-        generate: GenerateOptions { sampler, max_tokens: Some(160), ..Default::default() },
+        generate: GenerateOptions { sampler, max_tokens: Some(300), ..Default::default() },
         ..Default::default()
     }
 }
@@ -93,6 +93,21 @@ fn a_sample_is_what_a_lone_session_gives_whatever_runs_beside_it() {
 }
 
 #[test]
+fn samples_whose_thoughts_are_cut_are_those_of_lone_sessions_too() {
+    let model = model();
+    let mut cut = options(5, EarlyStop::Never);
+    // Closing a thought takes several tokens in one pass, while other samples take one.
+    cut.generate.think.budget = Some(60);
+    let together = vote(&model, EASY, &cut);
+    assert!(together.samples.iter().any(|s| s.usage.forced > 1));
+    for sample in &together.samples {
+        assert_eq!(parts(sample), alone(&model, EASY, &cut.sample_options(sample.index)), "sample {}", sample.index);
+        assert!(sample.usage.reasoning <= 60);
+    }
+    assert_eq!(together.tokens, together.samples.iter().map(|s| s.tokens.len()).sum::<usize>());
+}
+
+#[test]
 fn a_vote_is_reproducible() {
     let model = model();
     let options = options(5, EarlyStop::Beta { threshold: 0.9 });
@@ -119,7 +134,10 @@ fn a_certain_vote_has_the_winner_of_all_samples() {
         assert_eq!((all.finished, all.saved, all.limit), (7, 0, 7));
         let sum: usize = all.samples.iter().map(|s| s.usage.generated()).sum();
         assert_eq!((all.tokens, all.usage.generated()), (sum, sum));
-        assert_eq!(all.counts.iter().map(|c| c.votes).sum::<usize>(), 7 - all.samples.iter().filter(not_voting).count());
+        assert_eq!(
+            all.counts.iter().map(|c| c.votes).sum::<usize>(),
+            7 - all.samples.iter().filter(not_voting).count()
+        );
     }
 }
 
@@ -157,8 +175,8 @@ fn agreement_ends_a_vote_after_the_fewest_samples() {
 #[test]
 fn losers_of_a_race_are_cancelled_where_they_stand() {
     let model = model();
-    let race = vote(&model, "What is 371 * 248?", &options(8, EarlyStop::First(2)));
-    let all = vote(&model, "What is 371 * 248?", &options(8, EarlyStop::Never));
+    let race = vote(&model, EASY, &options(8, EarlyStop::First(2)));
+    let all = vote(&model, EASY, &options(8, EarlyStop::Never));
     assert_eq!((race.samples.len(), race.reason), (8, Some(StopReason::First)));
     let ended = race.samples.iter().filter(|s| s.finish != Finish::Cancelled).count();
     assert!(ended == race.finished && ended < 8);
@@ -262,10 +280,10 @@ fn samples_share_the_prompt_and_leave_no_pages_behind() {
 fn pages_are_freed_as_samples_end() {
     let model = model();
     let mut session = session(&model, 2);
-    let prompt = model.tokenizer().encode("<｜User｜>What is 37 * 24?<｜Assistant｜><think>\n", r1core::EncodeOptions {
-        add_bos: true,
-        parse_special: true,
-    });
+    let prompt = model.tokenizer().encode(
+        "<｜User｜>What is 37 * 24?<｜Assistant｜><think>\n",
+        r1core::EncodeOptions { add_bos: true, parse_special: true },
+    );
     let mut vote = session.vote(&prompt, &options(6, EarlyStop::Never)).unwrap();
     let (mut peak, mut last) = (0, 0);
     while let Some(event) = vote.next() {

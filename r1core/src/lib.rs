@@ -76,11 +76,11 @@ pub use gguf::{Gguf, LoadMode};
 pub use model::{Model, ModelOptions, Runner, Step, Wanted};
 pub use progress::{Progress, ProgressFn, Stage};
 pub use r1_kernels::Format;
-pub use reasoning::{CloseReason, ThinkTags};
+pub use reasoning::{CloseReason, ThinkHandle, ThinkOptions, ThinkTags};
 pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
 pub use session::{
-    Chat, ChatOptions, ChatVote, Done, Event, ExtractFn, Finish, GenerateOptions, Generation, GenerationState, Reply,
-    Session, SessionOptions, TokenEvent, Usage, Vote, VoteEvent, VoteOptions, VoteProgress, VoteResult, VoteSample,
-    VoteState,
+    Chat, ChatOptions, ChatVote, Done, Event, ExtractFn, Finish, GenerateOptions, Generation, GenerationState,
+    Provenance, Reply, Session, SessionOptions, TokenEvent, Usage, Vote, VoteEvent, VoteOptions, VoteProgress,
+    VoteResult, VoteSample, VoteState,
 };
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};

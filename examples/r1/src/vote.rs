@@ -41,7 +41,11 @@ pub(crate) fn show(events: impl Iterator<Item = Result<VoteEvent>>, json: bool) 
         match event? {
             VoteEvent::Sample(sample) if json => json_line(&sample_json(&sample))?,
             VoteEvent::Done(result) => {
-                if json { show_json(&result)? } else { show_text(&result) }
+                if json {
+                    show_json(&result)?
+                } else {
+                    show_text(&result)
+                }
                 if result.reason.is_none() {
                     return Err(Failure::Interrupted);
                 }

@@ -24,6 +24,21 @@ pub enum Phase {
     Thinking,
     /// After a thought; text is answer.
     Closed,
+    /// The sequence is over. Only a [`ThinkHandle`](super::ThinkHandle) shows it.
+    Ended,
+}
+
+impl Phase {
+    const ALL: [Phase; 4] = [Phase::Outside, Phase::Thinking, Phase::Closed, Phase::Ended];
+
+    /// Its place in a byte, for [`from_code`](Self::from_code).
+    pub(super) fn code(self) -> u8 {
+        self as u8
+    }
+
+    pub(super) fn from_code(code: u8) -> Phase {
+        Self::ALL.get(usize::from(code)).copied().unwrap_or(Phase::Ended)
+    }
 }
 
 /// Where a sequence begins.
@@ -57,6 +72,10 @@ pub enum CloseReason {
     Loop,
     /// The model ended the whole reply inside the thought.
     Eos,
+    /// The rest of the allowed tokens was kept for the answer.
+    Length,
+    /// The model began a tool call inside the thought.
+    Tool,
 }
 
 impl CloseReason {
@@ -70,6 +89,8 @@ impl CloseReason {
             Self::Interrupt => "interrupt",
             Self::Loop => "loop",
             Self::Eos => "eos",
+            Self::Length => "length",
+            Self::Tool => "tool",
         }
     }
 }
@@ -176,16 +197,42 @@ impl ReasoningMachine {
     /// Takes a token that ends generation. It has no bytes; inside a thought it is recorded as [`CloseReason::Eos`].
     pub fn accept_eog(&mut self) {
         self.counters.eog += 1;
+        self.cut(CloseReason::Eos);
+    }
+
+    /// Notes why the sequence ends inside a thought; outside it changes nothing.
+    pub fn cut(&mut self, reason: CloseReason) {
         if self.phase == Phase::Thinking {
-            self.close_reason = CloseReason::Eos;
+            self.close_reason = reason;
         }
+    }
+
+    /// Whether this token, sampled next, would make the model close its thought. Most tokens are told at a glance.
+    pub fn would_close(&self, id: u32, bytes: &[u8]) -> bool {
+        let Some(tags) = self.tags.as_ref().filter(|_| self.phase == Phase::Thinking) else { return false };
+        if tags.close_id == Some(id) {
+            return true;
+        }
+        let last = |tag: &Vec<u8>| tag.last().is_some_and(|byte| bytes.contains(byte));
+        if !tags.close.iter().any(last) {
+            return false;
+        }
+        let mut ahead = self.clone();
+        ahead.close_reason = CloseReason::None;
+        ahead.accept(id, bytes);
+        ahead.close_reason == CloseReason::Natural
     }
 
     /// Ends the sequence: bytes that waited for the rest of a tag are text after all.
     pub fn finish(&mut self) -> Pieces<'_> {
+        self.end();
+        self.latest()
+    }
+
+    /// As [`finish`](Self::finish), for who reads [`latest`](Self::latest).
+    pub(super) fn end(&mut self) {
         self.begin_output();
         self.release_all();
-        self.output()
     }
 
     /// Where the sequence is. Bytes held back belong to the phase before them.
@@ -213,7 +260,7 @@ impl ReasoningMachine {
         self.tags.as_ref()
     }
 
-    /// Bytes of a close tag that have come already: a forced close continues from here.
+    /// Bytes that may still become a tag; those of a close tag are what a forced close goes on from.
     pub fn held(&self) -> &[u8] {
         &self.held
     }
@@ -234,7 +281,7 @@ impl ReasoningMachine {
         } else {
             self.read(bytes, origin);
         }
-        self.output()
+        self.latest()
     }
 
     fn read(&mut self, bytes: &[u8], origin: Origin) {
@@ -256,15 +303,29 @@ impl ReasoningMachine {
                             self.count_tag(origin);
                         }
                         self.starts.clear();
-                        self.held.clear();
-                        if index == 0 { self.open() } else { self.close(origin) }
+                        self.turn_at_tag(index, origin);
                     }
                 }
             }
         }
     }
 
-    /// Compares what is held with the tags that mean something here: the open tag first, then the close tags.
+    /// Acts on the held tag; `index` counts as in [`classify`](Self::classify).
+    fn turn_at_tag(&mut self, index: usize, origin: Origin) {
+        let explicit = self.tags.as_ref().map_or(0, |tags| tags.close.len());
+        if index == 0 {
+            self.open();
+        } else if index <= explicit {
+            self.close(origin);
+        } else {
+            self.close(Origin::Forced(CloseReason::Tool));
+            self.release_all();
+        }
+        self.held.clear();
+    }
+
+    /// Compares what is held with the tags that mean something here: the open tag first, then the close tags, then those
+    /// that close and stay.
     fn classify(&self) -> Held {
         let Some(tags) = &self.tags else { return Held::Text };
         let thinking = self.phase == Phase::Thinking;
@@ -275,7 +336,8 @@ impl ReasoningMachine {
             let by_id = i == 0 && tags.close_id.is_some();
             (close_by_bytes && !by_id).then_some(tag.as_slice())
         });
-        classify(&self.held, open.chain(close))
+        let implicit = tags.implicit.iter().map(|tag| thinking.then_some(tag.as_slice()));
+        classify(&self.held, open.chain(close).chain(implicit))
     }
 
     fn open(&mut self) {
@@ -348,7 +410,8 @@ impl ReasoningMachine {
         self.spans.clear();
     }
 
-    fn output(&self) -> Pieces<'_> {
+    /// What the latest call released.
+    pub(super) fn latest(&self) -> Pieces<'_> {
         Pieces { bytes: &self.out, spans: self.spans.iter() }
     }
 }

@@ -1,7 +1,8 @@
 //! The one owner of a sequence's phase: is the model thinking or answering?
 //!
-//! A [`ReasoningMachine`] reads every token of a sequence. The stream splitter, the counters and (as they come) budgets,
-//! deadlines and the grammar gate all read it, so that they cannot disagree.
+//! A [`ReasoningMachine`] reads every token of a sequence. A [`ThinkControl`] owns it and decides, from [`ThinkOptions`]
+//! and what a [`ThinkHandle`] asks for, which tokens may come, which are forced, and when. The stream splitter, the
+//! counters, budgets, deadlines and sampling profiles all read the one machine, so that they cannot disagree.
 //!
 //! * Tags are matched by token id where the vocabulary has them, else by bytes, cut anywhere over tokens; bytes that may
 //!   still become a tag are held back.
@@ -10,11 +11,24 @@
 //! * An open tag that comes again before the thought has begun (a prompt that opened it already) is swallowed.
 //! * A new open tag after the answer has begun opens a further block.
 
+mod boundary;
+mod budget;
+mod clock;
+mod closing;
+mod control;
 mod counters;
+mod handle;
 mod machine;
 mod matcher;
+mod options;
+mod repetition;
+mod room;
 mod tags;
 
+pub use clock::Clock;
+pub use control::{Plan, ThinkControl, Verdict, Words};
 pub use counters::Counters;
+pub use handle::ThinkHandle;
 pub use machine::{Channel, CloseReason, InitialPhase, Phase, Pieces, ReasoningMachine};
+pub use options::{Boundary, GuardEos, LoopAction, LoopGuard, OnBudget, Ramp, ThinkOptions, ToolInThink};
 pub use tags::ThinkTags;

@@ -15,6 +15,8 @@ pub struct ThinkTags {
     pub open: Vec<u8>,
     /// Texts that close a thought; the first is the one that is written when a thought is closed for the model.
     pub close: Vec<Vec<u8>>,
+    /// Texts that close a thought and begin the answer, which keeps them: the beginnings of tool calls, for instance.
+    pub implicit: Vec<Vec<u8>>,
     /// Token of `open`. When present, the tag is matched by id only and its typed-out text is plain text.
     pub open_id: Option<u32>,
     /// Token of `close[0]`, likewise.
@@ -24,7 +26,7 @@ pub struct ThinkTags {
 impl ThinkTags {
     /// Tags given by the host, matched by bytes.
     pub fn from_text(open: &str, close: &str) -> Self {
-        Self { open: open.into(), close: vec![close.into()], open_id: None, close_id: None }
+        Self { open: open.into(), close: vec![close.into()], implicit: Vec::new(), open_id: None, close_id: None }
     }
 
     /// Tags given by the host, matched by id where the vocabulary has them as one token.
@@ -62,6 +64,21 @@ impl ThinkTags {
             (Some(open), Some(close)) => open > close,
             (open, _) => open.is_some(),
         }
+    }
+
+    /// How many tokens follow the last open tag of a prompt; 0 where it has none.
+    pub fn thought_tokens<'a>(&self, prompt: &[u32], piece: impl Fn(u32) -> &'a [u8]) -> usize {
+        if let Some(open) = self.open_id {
+            return prompt.iter().rposition(|id| *id == open).map_or(0, |at| prompt.len() - 1 - at);
+        }
+        let (mut text, mut starts) = (Vec::new(), Vec::new());
+        for &id in prompt {
+            starts.push(text.len());
+            text.extend_from_slice(piece(id));
+        }
+        let length = self.open.len().max(1);
+        let end = text.windows(length).rposition(|window| window == self.open).map(|at| at + length);
+        end.map_or(0, |end| starts.iter().filter(|start| **start >= end).count())
     }
 
     /// Whether `tail` closes a thought: a prompt that tells the model not to think.

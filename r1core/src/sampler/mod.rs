@@ -1,6 +1,6 @@
 //! From logits to a token, one file per step.
 //!
-//! Order of the steps: logit bias, penalties, temperature, top-k, top-p, min-p, draw. Temperature comes *before* top-p,
+//! Order of the steps: logit bias, penalties, a controller's wishes, temperature, top-k, top-p, min-p, draw. Temperature comes *before* top-p,
 //! as in Hugging Face and vLLM, because the settings that DeepSeek publishes for R1 (0.6 and 0.95) were used so;
 //! llama.cpp applies temperature last, which keeps more tokens at the same numbers.
 //!
@@ -17,6 +17,7 @@ mod min_p;
 mod options;
 mod penalties;
 mod random;
+mod steer;
 mod top_k;
 mod top_p;
 
@@ -24,6 +25,7 @@ pub use distribution::log_prob;
 pub use options::SamplerOptions;
 pub(crate) use random::bits;
 pub use random::uniform;
+pub use steer::{Raise, Steer};
 
 use crate::{Error, ErrorKind, Result};
 use candidates::Candidate;
@@ -79,32 +81,49 @@ impl Sampler {
     /// [`ErrorKind::State`] when no token is possible (all minus infinity or NaN, or no logits), and
     /// [`ErrorKind::Argument`] when `logit_bias` names a token outside the vocabulary.
     pub fn sample(&mut self, logits: &[f32], position: u64) -> Result<Sampled> {
+        self.sample_steered(logits, position, Steer::default())
+    }
+
+    /// As [`sample`](Self::sample), with a controller's wishes for this step.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn sample_steered(&mut self, logits: &[f32], position: u64, steer: Steer<'_>) -> Result<Sampled> {
         let Self { options, history, edited, candidates } = self;
+        let limited = options.top_k > 0 && (options.top_k as usize) < logits.len();
+        let mut top = candidates::argmax(logits);
+        // Forbidding tokens that would not come anyway must not cost a copy of the logits.
+        let steers = !steer.is_empty() && (limited || top.is_none_or(|(best, _)| !steer.spares(best)));
         let edits = options.edits_logits(history);
-        let effective = if edits {
+        let effective = if edits || steers {
             edited.clear();
             edited.extend_from_slice(logits);
             bias::apply(edited, &options.logit_bias)?;
             penalties::apply(edited, history, options);
+            steer.apply(edited);
+            top = candidates::argmax(edited);
             edited.as_slice()
         } else {
             logits
         };
-        let (best, max) = candidates::argmax(effective).ok_or_else(no_token)?;
+        let (best, max) = top.ok_or_else(no_token)?;
         let id = if options.temperature == 0.0 {
             best
         } else {
-            if options.top_k > 0 && (options.top_k as usize) < effective.len() {
+            if limited {
                 top_k::gather(effective, options.top_k as usize, candidates);
                 candidates::weigh(candidates, max, options.temperature);
             } else {
                 candidates::gather_all(effective, max, options.temperature, candidates);
+                if !steer.forbid.is_empty() {
+                    candidates.retain(|c| c.id == best || !steer.forbid.contains(&c.id));
+                }
             }
             top_p::cut(candidates, options.top_p);
             min_p::cut(candidates, options.min_p);
             draw::pick(candidates, random::bits(options.seed, position)).unwrap_or(best)
         };
-        let normaliser = if edits { Normaliser::of(logits) } else { Normaliser::below(logits, max) };
+        let normaliser = if edits || steers { Normaliser::of(logits) } else { Normaliser::below(logits, max) };
         let logprob = logits.get(id as usize).map_or(f32::NEG_INFINITY, |logit| normaliser.logprob(*logit));
         Ok(Sampled { id, logprob })
     }

@@ -4,7 +4,7 @@ use super::generation::Input;
 use super::vote::{VoteEvent, VoteOptions, VoteResult, VoteState, last_result};
 use super::{Event, GenerateOptions, GenerationState, Session};
 use crate::chat::{ChatTemplate, Message, RenderOptions};
-use crate::reasoning::ThinkTags;
+use crate::reasoning::{ThinkHandle, ThinkTags};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 use crate::{Error, ErrorKind, Result};
 
@@ -62,6 +62,13 @@ struct Turn {
 pub struct Reply<'a> {
     chat: &'a mut Chat,
     state: GenerationState,
+}
+
+impl Reply<'_> {
+    /// As [`GenerationState::think_handle`].
+    pub fn think_handle(&self) -> ThinkHandle {
+        self.state.think_handle()
+    }
 }
 
 impl Iterator for Reply<'_> {

@@ -27,10 +27,32 @@ pub enum Event {
 pub struct TokenEvent {
     /// The token.
     pub id: u32,
-    /// Its log-probability, natural logarithm.
-    pub logprob: f32,
-    /// The most probable tokens and their log-probabilities, best first.
+    /// Its log-probability, natural logarithm. `None` for forced tokens but the first of a row: they go through the model
+    /// together, which computes no distribution for them.
+    pub logprob: Option<f32>,
+    /// The most probable tokens and their log-probabilities, best first; none where the log-probability is not known.
     pub top: Vec<(u32, f32)>,
+    /// Who chose it. A trainer has to leave out what was forced.
+    pub provenance: Provenance,
+}
+
+/// Who chose a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Provenance {
+    /// The model.
+    Sampled,
+    /// The controller of its thoughts.
+    Forced,
+}
+
+impl Provenance {
+    /// The name used in JSON: `sampled`, `forced`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Provenance::Sampled => "sampled",
+            Provenance::Forced => "forced",
+        }
+    }
 }
 
 /// Token counts and times of one generation. `reasoning + tag + forced + answer` is the number of generated tokens, the
@@ -49,10 +71,16 @@ pub struct Usage {
     pub forced: usize,
     /// Answer tokens.
     pub answer: usize,
+    /// Thought tokens of the prompt that counted against the budget.
+    pub charged: usize,
     /// Time in the prompt.
     pub prefill: Duration,
     /// Time from the end of the prompt to the end of the generation.
     pub decode: Duration,
+    /// The part of `decode` in thoughts.
+    pub thinking: Duration,
+    /// The part of `decode` outside thoughts.
+    pub answering: Duration,
 }
 
 /// How a generation ended.
@@ -70,22 +98,25 @@ pub struct Done {
 pub enum Finish {
     /// The model ended its turn, or a stop text was reached.
     Stop,
-    /// The token limit was reached.
+    /// The token limit was reached, or a thought was cut off where it stood.
     Length,
     /// The host cancelled.
     Cancelled,
     /// The context is full.
     Context,
+    /// The time for the whole reply is over.
+    Deadline,
 }
 
 impl Finish {
-    /// The name used in JSON: `stop`, `length`, `cancelled`, `context`.
+    /// The name used in JSON: `stop`, `length`, `cancelled`, `context`, `deadline`.
     pub fn as_str(self) -> &'static str {
         match self {
             Finish::Stop => "stop",
             Finish::Length => "length",
             Finish::Cancelled => "cancelled",
             Finish::Context => "context",
+            Finish::Deadline => "deadline",
         }
     }
 }

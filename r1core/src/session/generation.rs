@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::sequencer::Sequencer;
+use super::sequencer::{Next, Sequencer};
 use super::{Event, Finish, GenerateOptions, Session};
-use crate::model::Wanted;
+use crate::reasoning::ThinkHandle;
 use crate::{ErrorKind, Result};
 
 /// A running generation: an iterator over [`Event`]s. Dropping it ends the generation; the session keeps what was
@@ -13,6 +13,13 @@ use crate::{ErrorKind, Result};
 pub struct Generation<'a> {
     pub(super) session: &'a mut Session,
     pub(super) state: GenerationState,
+}
+
+impl Generation<'_> {
+    /// As [`GenerationState::think_handle`].
+    pub fn think_handle(&self) -> ThinkHandle {
+        self.state.think_handle()
+    }
 }
 
 impl Iterator for Generation<'_> {
@@ -93,8 +100,13 @@ impl GenerationState {
         Ok(GenerationState { input: Some(input), sequencer })
     }
 
-    /// The next event, or `None` after [`Event::Done`] and after an error. Computes at most the prompt or one token
-    /// before it returns.
+    /// A handle by which any thread may watch and steer this generation's thoughts.
+    pub fn think_handle(&self) -> ThinkHandle {
+        self.sequencer.think_handle()
+    }
+
+    /// The next event, or `None` after [`Event::Done`] and after an error. Computes at most the prompt, one token, or
+    /// the tokens that close a thought before it returns.
     ///
     /// # Errors
     /// `Argument` for a token outside the vocabulary, `OutOfMemory`. Cancelling is not an error: the events of an end
@@ -109,26 +121,28 @@ impl GenerationState {
             }
             match self.advance(session) {
                 Ok(()) => {}
-                Err(e) if e.kind() == ErrorKind::Cancelled => self.sequencer.end(Finish::Cancelled),
+                Err(e) if e.kind() == ErrorKind::Cancelled => {
+                    self.sequencer.end(Finish::Cancelled);
+                }
                 Err(e) => return Some(Err(self.sequencer.fail(e))),
             }
         }
     }
 
-    /// Reads the prompt, or generates one token.
+    /// Reads the prompt, or generates one token, or takes those that are forced.
     fn advance(&mut self, session: &mut Session) -> Result<()> {
         if let Some(input) = self.input.take() {
             let start = Instant::now();
             let read = input.read(session);
             let cached = *read.as_ref().unwrap_or(&0);
-            self.sequencer.prompt_read(session.tokens().len(), cached, start.elapsed());
+            self.sequencer.prompt_read(session.tokens(), cached, start.elapsed());
             return read.map(|_| ());
         }
         session.cancel_token().check()?;
         let position = session.tokens().len();
         match self.sequencer.next(session.logits()?, position)? {
-            Some(token) => session.step(&[token], Wanted::Last),
-            None => Ok(()),
+            Next::Run(tokens) => session.append(tokens),
+            Next::End => Ok(()),
         }
     }
 }

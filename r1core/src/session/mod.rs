@@ -4,13 +4,14 @@ mod chat;
 mod event;
 mod generation;
 mod options;
+mod profiles;
 mod sequencer;
 mod stop;
 mod text;
 mod vote;
 
 pub use chat::{Chat, ChatOptions, ChatVote, Reply};
-pub use event::{Done, Event, Finish, TokenEvent, Usage};
+pub use event::{Done, Event, Finish, Provenance, TokenEvent, Usage};
 pub use generation::{Generation, GenerationState};
 pub use options::GenerateOptions;
 pub use vote::{ExtractFn, Vote, VoteEvent, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState};
@@ -223,6 +224,11 @@ impl Session {
             format!("a prompt of {count} tokens{after} does not fit the context of {capacity}"),
         )
         .remedy("open the session with a larger context or shorten the prompt"))
+    }
+
+    /// Appends tokens that a generation chose; there is room for them.
+    fn append(&mut self, tokens: &[u32]) -> Result<()> {
+        tokens.chunks(self.prefill_chunk).try_for_each(|chunk| self.step(chunk, Wanted::Last))
     }
 
     fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<()> {

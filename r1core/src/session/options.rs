@@ -1,6 +1,6 @@
 //! What to generate.
 
-use crate::reasoning::ThinkTags;
+use crate::reasoning::{ThinkOptions, ThinkTags};
 use crate::sampler::SamplerOptions;
 
 /// What to generate. `GenerateOptions::default()` samples as the DeepSeek-R1 paper does (temperature 0.6, top-p 0.95)
@@ -11,6 +11,8 @@ pub struct GenerateOptions {
     pub sampler: SamplerOptions,
     /// Tokens to generate at most, thought included; `None` goes on until the context is full.
     pub max_tokens: Option<usize>,
+    /// How long and how the model may think.
+    pub think: ThinkOptions,
     /// The answer ends where one of these texts begins; thoughts are not searched.
     pub stop: Vec<String>,
     /// The tags around thoughts; `None` takes those that the model's vocabulary or chat template has.

@@ -1,31 +1,42 @@
-//! The decisions of one sequence: from the logits after its last token to the next token and its events. Knows neither
+//! The decisions of one sequence: from the logits after its last token to the next tokens and their events. Knows neither
 //! the cache nor the forward pass, so that one sequence and a batch of them share it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::profiles::Profiles;
 use super::text::Text;
-use super::{Done, Event, Finish, GenerateOptions, TokenEvent, Usage};
+use super::{Done, Event, Finish, GenerateOptions, Provenance, TokenEvent, Usage};
 use crate::model::Model;
-use crate::reasoning::{InitialPhase, ReasoningMachine};
-use crate::sampler::{Sampler, top_logprobs};
-use crate::tokenizer::TokenKind;
+use crate::reasoning::{InitialPhase, Phase, Plan, ThinkControl, ThinkHandle, Verdict, Words};
+use crate::sampler::{log_prob, top_logprobs};
+use crate::tokenizer::{EncodeOptions, TokenKind, Tokenizer};
 use crate::{Error, Result};
 
 /// Decides for one sequence until it has ended.
 #[derive(Debug)]
 pub(super) struct Sequencer {
     model: Model,
-    sampler: Sampler,
-    machine: ReasoningMachine,
+    profiles: Profiles,
+    control: ThinkControl,
     text: Text,
     usage: Usage,
-    generated: usize,
     max_tokens: usize,
     context: usize,
+    charge_prompt: bool,
     logprobs: Option<usize>,
     ignore_end: bool,
-    decode_start: Option<Instant>,
+    /// The tokens to run next.
+    run: Vec<u32>,
     ended: bool,
+}
+
+/// What comes after a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next<'a> {
+    /// These tokens go through the model, in one pass: one that was sampled, or several that were forced.
+    Run(&'a [u32]),
+    /// The sequence has ended.
+    End,
 }
 
 impl Sequencer {
@@ -37,18 +48,23 @@ impl Sequencer {
             None => InitialPhase::Auto(tail),
         };
         let tags = options.tags.clone().or_else(|| model.think_tags());
+        let tokenizer = model.tokenizer();
+        let words = Words {
+            encode: &|text| tokenizer.encode_bytes(text, EncodeOptions::default()),
+            ends: if options.ignore_end { &[] } else { tokenizer.ends_of_generation() },
+        };
         Ok(Sequencer {
             model: model.clone(),
-            sampler: Sampler::new(options.sampler.clone())?,
-            machine: ReasoningMachine::new(tags, initial),
+            profiles: Profiles::new(&options.sampler, options.think.answering.as_ref())?,
+            control: ThinkControl::new(tags, initial, &options.think, words)?,
             text: Text::new(&options.stop),
             usage: Usage::default(),
-            generated: 0,
             max_tokens: options.max_tokens.unwrap_or(usize::MAX),
             context,
+            charge_prompt: options.think.charge_prompt,
             logprobs: options.logprobs,
             ignore_end: options.ignore_end,
-            decode_start: None,
+            run: Vec::new(),
             ended: false,
         })
     }
@@ -63,68 +79,120 @@ impl Sequencer {
         self.ended
     }
 
-    /// Notes that the prompt has been read: `prompt` tokens, `cached` of them from the cache, in `time`.
-    pub(super) fn prompt_read(&mut self, prompt: usize, cached: usize, time: Duration) {
-        self.usage = Usage { prompt, cached, prefill: time, ..self.usage };
-        self.decode_start = Some(Instant::now());
+    /// A handle for other threads.
+    pub(super) fn think_handle(&self) -> ThinkHandle {
+        self.control.handle()
     }
 
-    /// Chooses the token for `position` from the logits before it and queues its events. Returns the token to run
-    /// through the model, or `None` when the sequence has ended.
+    /// Notes that the prompt has been read in `time`; `cached` of its tokens came from the cache.
+    pub(super) fn prompt_read(&mut self, prompt: &[u32], cached: usize, time: Duration) {
+        self.usage = Usage { prompt: prompt.len(), cached, prefill: time, ..self.usage };
+        let machine = self.control.machine();
+        let open = machine.tags().filter(|_| self.charge_prompt && machine.phase() == Phase::Thinking);
+        let piece = |id| self.model.tokenizer().piece(id).unwrap_or_default();
+        let charged = open.map_or(0, |tags| tags.thought_tokens(prompt, piece));
+        let tokens = self.max_tokens.min(self.context.saturating_sub(prompt.len()));
+        self.control.begin(tokens, charged, time);
+    }
+
+    /// Chooses the tokens from `position` on, from the logits before it, and queues their events.
     ///
     /// # Errors
     /// `State` where no token is possible; `Argument` for a bias on a token outside the vocabulary.
-    pub(super) fn next(&mut self, logits: &[f32], position: usize) -> Result<Option<u32>> {
-        if self.generated >= self.max_tokens {
-            self.end(Finish::Length);
-            return Ok(None);
+    pub(super) fn next(&mut self, logits: &[f32], position: usize) -> Result<Next<'_>> {
+        if self.control.machine().counters().generated() >= self.max_tokens as u64 {
+            return Ok(self.end(Finish::Length));
         }
-        let sampled = self.sampler.sample(logits, position as u64)?;
-        let tokenizer = self.model.tokenizer();
-        if tokenizer.is_end_of_generation(sampled.id) && !self.ignore_end {
-            self.machine.accept_eog();
-            self.end(Finish::Stop);
-            return Ok(None);
+        let full = if position >= self.context { Finish::Context } else { Finish::Length };
+        let phase = self.control.machine().phase();
+        let sampled = match self.control.plan() {
+            Plan::Sample(steer) => self.profiles.sample(phase, logits, position as u64, steer)?,
+            Plan::Force => return Ok(self.force(logits)),
+            Plan::Full => return Ok(self.end(full)),
+            Plan::Late => return Ok(self.end(Finish::Deadline)),
+        };
+        let bytes = text_of(self.model.tokenizer(), &self.control, sampled.id);
+        let is_end = self.model.tokenizer().is_end_of_generation(sampled.id) && !self.ignore_end;
+        match self.control.judge(sampled.id, bytes, is_end) {
+            Verdict::Commit => {}
+            Verdict::Force => return Ok(self.force(logits)),
+            Verdict::End => {
+                self.control.accept_end();
+                return Ok(self.end(Finish::Stop));
+            }
         }
         if position >= self.context {
-            self.end(Finish::Context);
-            return Ok(None);
+            return Ok(self.end(Finish::Context));
         }
         if let Some(count) = self.logprobs {
-            let top = top_logprobs(logits, count);
-            self.text.queue(Event::Token(TokenEvent { id: sampled.id, logprob: sampled.logprob, top }));
+            let (id, logprob, top) = (sampled.id, Some(sampled.logprob), top_logprobs(logits, count));
+            self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Sampled }));
         }
-        self.sampler.accept(sampled.id);
-        self.generated += 1;
-        // Control tokens have no text of their own; tags are known by their ids.
-        let control = tokenizer.kind(sampled.id) == Some(TokenKind::Control);
-        let bytes = tokenizer.piece(sampled.id).filter(|_| !control).unwrap_or_default();
-        if self.text.push(self.machine.accept(sampled.id, bytes)) {
-            self.end(Finish::Stop);
-            return Ok(None);
+        self.profiles.accept(sampled.id);
+        if self.text.push(self.control.accept(sampled.id, bytes)) {
+            return Ok(self.end(Finish::Stop));
         }
-        Ok(Some(sampled.id))
+        self.run.clear();
+        self.run.push(sampled.id);
+        Ok(Next::Run(&self.run))
+    }
+
+    /// Takes the tokens that the controller forces. `logits` are those before the first of them.
+    fn force(&mut self, logits: &[f32]) -> Next<'_> {
+        self.run.clear();
+        self.run.extend_from_slice(self.control.forced());
+        for (i, &id) in self.run.iter().enumerate() {
+            if let Some(count) = self.logprobs {
+                let first = i == 0;
+                let (logprob, top) =
+                    if first { (Some(log_prob(logits, id)), top_logprobs(logits, count)) } else { (None, Vec::new()) };
+                self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Forced }));
+            }
+            let bytes = text_of(self.model.tokenizer(), &self.control, id);
+            if self.text.push(self.control.accept_forced(id, bytes)) {
+                return self.end(Finish::Stop);
+            }
+        }
+        Next::Run(&self.run)
     }
 
     /// Ends the sequence: queues what was held back, the counts and the end.
-    pub(super) fn end(&mut self, finish: Finish) {
+    pub(super) fn end(&mut self, finish: Finish) -> Next<'_> {
         if std::mem::replace(&mut self.ended, true) {
-            return;
+            return Next::End;
         }
-        self.text.finish(self.machine.finish());
-        let counts = self.machine.counters();
-        self.usage.reasoning = counts.reasoning as usize;
-        self.usage.tag = counts.tag as usize;
-        self.usage.forced = counts.forced as usize;
-        self.usage.answer = counts.answer as usize;
-        self.usage.decode = self.decode_start.map_or(Duration::ZERO, |start| start.elapsed());
+        self.text.finish(self.control.finish());
+        let counts = self.control.machine().counters();
+        let (thinking, answering) = self.control.times();
+        self.usage = Usage {
+            reasoning: counts.reasoning as usize,
+            tag: counts.tag as usize,
+            forced: counts.forced as usize,
+            answer: counts.answer as usize,
+            charged: self.control.charged(),
+            decode: thinking + answering,
+            thinking,
+            answering,
+            ..self.usage
+        };
         self.text.queue(Event::Usage(self.usage));
-        self.text.queue(Event::Done(Done { finish, close: self.machine.close_reason() }));
+        self.text.queue(Event::Done(Done { finish, close: self.control.machine().close_reason() }));
+        Next::End
     }
 
     /// Ends the sequence because of an error, which takes the place of its last events.
     pub(super) fn fail(&mut self, error: Error) -> Error {
         self.ended = true;
+        self.control.finish();
         error
     }
+}
+
+/// The bytes that a token adds to the text. Control tokens have none: tags are known by their ids. A control token that
+/// begins a tool call is text nevertheless where it closes thoughts, for the host has to see it.
+fn text_of<'a>(tokenizer: &'a Tokenizer, control: &ThinkControl, id: u32) -> &'a [u8] {
+    let bytes = tokenizer.piece(id).unwrap_or_default();
+    let is_control = tokenizer.kind(id) == Some(TokenKind::Control);
+    let begins_call = || control.machine().tags().is_some_and(|tags| tags.implicit.iter().any(|tag| tag == bytes));
+    if is_control && !begins_call() { &[] } else { bytes }
 }

@@ -31,7 +31,7 @@ pub(crate) struct EvalArgs {
     pub(super) limit: Option<usize>,
     /// Measure the accuracy under these thinking budgets, too (tokens)
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
-    pub(super) budgets: Vec<u64>,
+    pub(super) budgets: Vec<usize>,
     /// Measure votes that end early, too: certain, window:N, beta:P or first:M; may be given several times
     #[arg(long, value_name = "RULE")]
     pub(super) early_stop: Vec<EarlyStop>,

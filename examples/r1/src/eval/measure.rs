@@ -27,7 +27,7 @@ impl Meter {
     pub(super) fn measure(&mut self, task: &Task, pass: Pass, settings: &Settings) -> Outcome<Record> {
         let options = VoteOptions {
             samples: settings.samples,
-            generate: settings.generate(pass)?,
+            generate: settings.generate(pass),
             kind: task.kind.clone(),
             // The paper's consensus asks every sample that has an answer.
             voters: Voters::All,

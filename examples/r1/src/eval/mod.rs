@@ -73,11 +73,15 @@ fn draw(figures: &Figures, path: &Path) -> Outcome {
     let consensus = format!("cons@{}", figures.samples.k);
     let chart = if figures.budgets.is_empty() {
         let points = figures.votes.iter().map(|(votes, accuracy)| (*votes as u64, *accuracy)).collect();
-        Chart { title: "Accuracy against votes", x_label: "samples that vote", lines: vec![Line { name: "majority", points }] }
+        Chart {
+            title: "Accuracy against votes",
+            x_label: "samples that vote",
+            lines: vec![Line { name: "majority", points }],
+        }
     } else {
         let budgets = &figures.budgets;
-        let pass = budgets.iter().map(|(budget, report)| (*budget, report.pass_at_1)).collect();
-        let votes = budgets.iter().map(|(budget, report)| (*budget, report.consensus)).collect();
+        let pass = budgets.iter().map(|(budget, report)| (*budget as u64, report.pass_at_1)).collect();
+        let votes = budgets.iter().map(|(budget, report)| (*budget as u64, report.consensus)).collect();
         Chart {
             title: "Accuracy against thinking budget",
             x_label: "tokens of thought at most",

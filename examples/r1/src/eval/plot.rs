@@ -63,7 +63,8 @@ impl Chart<'_> {
     }
 
     fn line(&self, svg: &mut String, line: &Line<'_>, colour: &str) {
-        let points: Vec<(f64, f64)> = line.points.iter().map(|(x, part)| (self.place_of(*x), height_of(*part))).collect();
+        let points: Vec<(f64, f64)> =
+            line.points.iter().map(|(x, part)| (self.place_of(*x), height_of(*part))).collect();
         let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let _ = writeln!(
             svg,
@@ -80,7 +81,12 @@ impl Chart<'_> {
         let first = BOTTOM - 14.0 - 20.0 * (self.lines.len().saturating_sub(1)) as f64;
         for (at, (line, colour)) in self.lines.iter().zip(COLOURS.iter().cycle()).enumerate() {
             let y = first + 20.0 * at as f64;
-            let _ = writeln!(svg, "<path d=\"M{} {:.1}h24\" stroke=\"{colour}\" stroke-width=\"2\"/>", RIGHT - 160.0, y - 4.0);
+            let _ = writeln!(
+                svg,
+                "<path d=\"M{} {:.1}h24\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+                RIGHT - 160.0,
+                y - 4.0
+            );
             text(svg, RIGHT - 128.0, y, "start", line.name);
         }
     }

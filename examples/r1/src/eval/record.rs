@@ -65,8 +65,7 @@ impl Records {
         let Some(path) = path else { return Ok(records) };
         let name = path.display().to_string();
         let failed = |e| Failure::File(name.clone(), e);
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         // A run that was killed may leave half a line at the end.

@@ -17,7 +17,7 @@ pub(super) struct Figures {
     /// Votes, and the accuracy of that many.
     pub(super) votes: Vec<(usize, f64)>,
     /// Budget, pass@1 and consensus under it.
-    pub(super) budgets: Vec<(u64, KindReport)>,
+    pub(super) budgets: Vec<(usize, KindReport)>,
     early_stop: Vec<EarlyStopFigures>,
     tokens: u64,
 }
@@ -143,9 +143,7 @@ fn total(tasks: &[Task], records: &Records, pass: Pass, value: impl Fn(&Record) 
 }
 
 fn groups_json(groups: &BTreeMap<String, KindReport>) -> Map<String, Value> {
-    let report = |r: &KindReport| {
-        json!({"n": r.n, "pass@1": r.pass_at_1, "cons@k": r.consensus, "mean_thought": r.mean_thought})
-    };
+    let report = |r: &KindReport| json!({"n": r.n, "pass@1": r.pass_at_1, "cons@k": r.consensus, "mean_thought": r.mean_thought});
     groups.iter().map(|(name, r)| (name.clone(), report(r))).collect()
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Pass {
     /// All samples, thoughts as long as they come.
     Samples,
     /// All samples, thoughts of so many tokens at most.
-    Budget(u64),
+    Budget(usize),
     /// Votes that end early.
     EarlyStop(EarlyStop),
 }
@@ -72,18 +72,13 @@ impl Settings {
     }
 
     /// How one pass generates.
-    pub(super) fn generate(&self, pass: Pass) -> Outcome<GenerateOptions> {
-        match pass {
-            Pass::Budget(budget) => with_budget(self.generate.clone(), budget),
-            Pass::Samples | Pass::EarlyStop(_) => Ok(self.generate.clone()),
+    pub(super) fn generate(&self, pass: Pass) -> GenerateOptions {
+        let mut generate = self.generate.clone();
+        if let Pass::Budget(budget) = pass {
+            generate.think.budget = Some(budget);
         }
+        generate
     }
-}
-
-/// `options` with thoughts of at most `budget` tokens.
-fn with_budget(options: GenerateOptions, budget: u64) -> Outcome<GenerateOptions> {
-    let _ = options;
-    Err(Failure::Usage(format!("this version cannot limit thoughts to {budget} tokens")))
 }
 
 /// Everything that a sample depends on, the task aside.

@@ -70,7 +70,10 @@ mod tests {
     #[test]
     fn tasks_of_every_kind_are_read() {
         let task = parse(r#"{"prompt": "2+2?", "answer": 4, "kind": "integer", "group": "sums"}"#).unwrap();
-        assert_eq!((task.answer.as_str(), &task.kind, task.group.as_deref()), ("4", &AnswerKind::Integer, Some("sums")));
+        assert_eq!(
+            (task.answer.as_str(), &task.kind, task.group.as_deref()),
+            ("4", &AnswerKind::Integer, Some("sums"))
+        );
         assert_eq!(parse(r#"{"prompt": "p", "answer": "1/2"}"#).unwrap().kind, AnswerKind::Math);
         let regex = parse(r#"{"prompt": "p", "answer": "7", "kind": "regex", "pattern": "n=(\\d+)"}"#).unwrap();
         assert_eq!(regex.kind.to_string(), r"regex:n=(\d+)");

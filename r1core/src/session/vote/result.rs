@@ -103,5 +103,6 @@ impl Usage {
         self.tag += other.tag;
         self.forced += other.forced;
         self.answer += other.answer;
+        self.charged += other.charged;
     }
 }

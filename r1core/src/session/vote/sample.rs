@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::sequencer::Sequencer;
+use super::super::sequencer::{Next, Sequencer};
 use super::super::{Event, Finish, GenerateOptions, Session, Usage};
 use super::VoteSample;
+use crate::Result;
 use crate::cache::KvCache;
 use crate::model::{Step, Wanted};
 use crate::reasoning::CloseReason;
-use crate::Result;
 
 /// A sequence that continues the session's prompt on pages of its own.
 #[derive(Debug)]
@@ -29,8 +29,7 @@ impl Sample {
     /// A sample right behind the prompt that `session` holds, with its first token chosen.
     pub(super) fn start(session: &Session, tail: &str, index: usize, options: &GenerateOptions) -> Result<Sample> {
         let mut sequencer = Sequencer::new(session.model(), session.context(), tail, options)?;
-        let prompt = session.tokens().len();
-        sequencer.prompt_read(prompt, prompt, Duration::ZERO);
+        sequencer.prompt_read(session.tokens(), session.tokens().len(), Duration::ZERO);
         let mut sample = Sample {
             index,
             sequencer,
@@ -71,8 +70,9 @@ impl Sample {
     }
 
     fn choose(&mut self, logits: &[f32]) -> Result<()> {
-        let next = self.sequencer.next(logits, self.cache.len())?;
-        self.tokens.extend(next);
+        if let Next::Run(tokens) = self.sequencer.next(logits, self.cache.len())? {
+            self.tokens.extend_from_slice(tokens);
+        }
         self.take_events();
         Ok(())
     }

@@ -1,0 +1,45 @@
+//! Two ways to choose tokens: inside thoughts and outside.
+
+use crate::Result;
+use crate::reasoning::Phase;
+use crate::sampler::{Sampled, Sampler, SamplerOptions, Steer};
+
+/// The samplers of one sequence.
+#[derive(Debug)]
+pub(super) struct Profiles {
+    thinking: Sampler,
+    /// `None` where answers are sampled as thoughts are.
+    answering: Option<Sampler>,
+    /// The latest token was sampled inside a thought.
+    inside: bool,
+}
+
+impl Profiles {
+    pub(super) fn new(thinking: &SamplerOptions, answering: Option<&SamplerOptions>) -> Result<Self> {
+        let answering = answering.map(|options| Sampler::new(options.clone())).transpose()?;
+        Ok(Self { thinking: Sampler::new(thinking.clone())?, answering, inside: false })
+    }
+
+    /// Draws the token for `position`.
+    pub(super) fn sample(&mut self, phase: Phase, logits: &[f32], position: u64, steer: Steer<'_>) -> Result<Sampled> {
+        let inside = phase == Phase::Thinking;
+        if inside != self.inside {
+            // What was thought must not be penalised when it is said.
+            self.inside = inside;
+            self.current().reset();
+        }
+        self.current().sample_steered(logits, position, steer)
+    }
+
+    /// Enters the token that was drawn last into the history of penalties.
+    pub(super) fn accept(&mut self, id: u32) {
+        self.current().accept(id);
+    }
+
+    fn current(&mut self) -> &mut Sampler {
+        match &mut self.answering {
+            Some(answering) if !self.inside => answering,
+            _ => &mut self.thinking,
+        }
+    }
+}
