@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 const TASKS: [(&str, &str, &str, &str); 10] = [
-    ("What is 37 * 24?", "888", "integer", "product"),
+    ("Find the product of 37 and 24.", "888", "integer", "product"),
     ("What is 12 + 30?", "42", "integer", "sum"),
     ("What is 99 - 45?", "54.0", "math", "sum"),
     ("What is 25 * 4?", r"\frac{200}{2}", "math", "product"),
@@ -105,7 +105,7 @@ fn bad_task_files_are_refused_with_the_line() {
 
 #[test]
 fn a_vote_prints_the_answer_and_its_tally() {
-    let run = ["run", "What is 37 * 24?", "--votes", "16", "--kind", "integer", "--early-stop", "beta:0.95"];
+    let run = ["run", "Find the product of 37 and 24.", "--votes", "16", "--kind", "integer", "--early-stop", "beta:0.95"];
     let text = r1(&run);
     assert_eq!(String::from_utf8_lossy(&text.stdout), "888\n");
     let tally = String::from_utf8_lossy(&text.stderr).into_owned();

@@ -12,7 +12,7 @@ use r1core::{
 };
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
-const EASY: &str = "What is 37 * 24?";
+const EASY: &str = "Find the product of 37 and 24.";
 
 fn model() -> Model {
     Model::open(SHIPPED).unwrap()
@@ -45,7 +45,8 @@ fn vote(model: &Model, text: &str, options: &VoteOptions) -> VoteResult {
 /// A result without the times, which differ from run to run.
 fn timeless(mut result: VoteResult) -> VoteResult {
     for usage in result.samples.iter_mut().map(|sample| &mut sample.usage).chain([&mut result.usage]) {
-        *usage = Usage { prefill: Default::default(), decode: Default::default(), ..*usage };
+        let none = std::time::Duration::ZERO;
+        *usage = Usage { prefill: none, decode: none, thinking: none, answering: none, ..*usage };
     }
     result
 }
@@ -126,7 +127,7 @@ fn a_vote_is_reproducible() {
 #[test]
 fn a_certain_vote_has_the_winner_of_all_samples() {
     let model = model();
-    for question in [EASY, "What is 371 * 248?"] {
+    for question in [EASY, "What is 37 * 24?"] {
         let all = vote(&model, question, &options(7, EarlyStop::Never));
         let certain = vote(&model, question, &options(7, EarlyStop::Certain));
         assert_eq!((&certain.answer, all.reason), (&all.answer, Some(StopReason::Exhausted)));
@@ -222,10 +223,9 @@ fn cancelling_ends_a_vote_with_the_result_so_far() {
     assert_eq!(prompt.len(), result.usage.prompt);
     let mut resumed = chat.into_session();
     let expected: Vec<u32> = result.samples[0].tokens.clone();
-    let mut generate = options(1, EarlyStop::Never).sample_options(0);
-    generate.max_tokens = Some(expected.len().min(10));
+    let generate = options(1, EarlyStop::Never).sample_options(0);
     resumed.generate(&[], &generate).unwrap().for_each(drop);
-    assert!(expected.starts_with(&resumed.tokens()[prompt.len()..]));
+    assert!(resumed.tokens()[prompt.len()..].starts_with(&expected));
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn pages_are_freed_as_samples_end() {
     let model = model();
     let mut session = session(&model, 2);
     let prompt = model.tokenizer().encode(
-        "<｜User｜>What is 37 * 24?<｜Assistant｜><think>\n",
+        "<｜User｜>Find the product of 37 and 24.<｜Assistant｜><think>\n",
         r1core::EncodeOptions { add_bos: true, parse_special: true },
     );
     let mut vote = session.vote(&prompt, &options(6, EarlyStop::Never)).unwrap();
