@@ -135,6 +135,8 @@ pub struct ReasoningMachine {
     phase: Phase,
     /// Nothing but newlines has come since the phase began.
     fresh: bool,
+    /// The thought was closed by force: the close tag that the model itself may still write is no text.
+    stray: bool,
     /// Bytes that may still become a tag.
     held: Vec<u8>,
     /// Offsets in `held` where tokens begin, ascending.
@@ -161,6 +163,7 @@ impl ReasoningMachine {
             initial,
             phase: initial,
             fresh: true,
+            stray: false,
             held: Vec::new(),
             starts: Vec::new(),
             counters: Counters::default(),
@@ -177,6 +180,7 @@ impl ReasoningMachine {
     pub fn reset(&mut self) {
         self.phase = self.initial;
         self.fresh = true;
+        self.stray = false;
         self.held.clear();
         self.starts.clear();
         self.counters = Counters::default();
@@ -330,7 +334,7 @@ impl ReasoningMachine {
         let Some(tags) = &self.tags else { return Held::Text };
         let thinking = self.phase == Phase::Thinking;
         let open_by_bytes = tags.open_id.is_none() && (!thinking || self.fresh);
-        let close_by_bytes = thinking || self.fresh;
+        let close_by_bytes = thinking || self.fresh || self.stray;
         let open = std::iter::once(open_by_bytes.then_some(tags.open.as_slice()));
         let close = tags.close.iter().enumerate().map(|(i, tag)| {
             let by_id = i == 0 && tags.close_id.is_some();
@@ -343,6 +347,7 @@ impl ReasoningMachine {
     fn open(&mut self) {
         if self.phase != Phase::Thinking {
             self.phase = Phase::Thinking;
+            self.stray = false;
             self.blocks = self.blocks.saturating_add(1);
             self.fresh = true;
         }
@@ -352,10 +357,13 @@ impl ReasoningMachine {
         if self.phase == Phase::Thinking {
             self.phase = Phase::Closed;
             self.fresh = true;
+            self.stray = matches!(origin, Origin::Forced(_));
             self.close_reason = match origin {
                 Origin::Sampled => CloseReason::Natural,
                 Origin::Forced(reason) => reason,
             };
+        } else {
+            self.stray = false;
         }
     }
 

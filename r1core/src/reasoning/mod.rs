@@ -7,7 +7,8 @@
 //! * Tags are matched by token id where the vocabulary has them, else by bytes, cut anywhere over tokens; bytes that may
 //!   still become a tag are held back.
 //! * Newlines directly after a tag belong to the tag and are not streamed, nor are newlines before the first text.
-//! * A close tag that comes again before the answer has begun is swallowed; by id it is swallowed anywhere.
+//! * A close tag that comes again before the answer has begun is swallowed, and one that comes after the thought was
+//!   closed by force; by id it is swallowed anywhere.
 //! * An open tag that comes again before the thought has begun (a prompt that opened it already) is swallowed.
 //! * A new open tag after the answer has begun opens a further block.
 

@@ -53,7 +53,8 @@ pub struct ThinkOptions {
     /// measurement.
     pub message: Option<String>,
     /// Tokens kept for the answer where the number of tokens is limited (by the caller or the context): the thought is
-    /// closed in time. `None` takes a quarter of the limit, at most 512; 0 keeps none and closes nothing.
+    /// closed in time. `None` takes a quarter of the limit, at most 512, and nothing below 16; 0 keeps none and closes
+    /// nothing. Default `None`.
     pub answer_reserve: Option<usize>,
     /// Time for thoughts, counted from the end of the prompt. Default `None`.
     pub deadline_think: Option<Duration>,

@@ -4,7 +4,10 @@ use super::closing::Closing;
 
 /// The largest share of the tokens, and the largest number of them, that the answer is given by default.
 const SHARE: usize = 4;
-const RESERVE: usize = 512;
+const MOST: usize = 512;
+
+/// Fewer tokens make no answer: so short a limit is left to the thought.
+const FEWEST: usize = 16;
 
 /// The tokens that a sequence may have.
 #[derive(Debug, Clone)]
@@ -17,7 +20,8 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(tokens: usize, reserve: Option<usize>, closing: &Closing) -> Self {
-        let reserve = reserve.unwrap_or_else(|| (tokens / SHARE).min(RESERVE));
+        let reserve =
+            reserve.unwrap_or_else(|| Some((tokens / SHARE).min(MOST)).filter(|part| *part >= FEWEST).unwrap_or(0));
         let with_message = closing.longest(true);
         let closing = if with_message <= reserve { with_message } else { closing.longest(false) };
         Self { tokens, reserve, closing }

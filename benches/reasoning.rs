@@ -1,0 +1,118 @@
+//! Cost of reasoning control for a token, and what it allocates: a vocabulary of 152,000, every guard at work.
+//!
+//! `cargo bench -p r1core --bench reasoning`. A plain run with a thought of 20,000 tokens; the median of some turns.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use r1core::reasoning::{Boundary, InitialPhase, Plan, Ramp, ThinkControl, ThinkOptions, ThinkTags, Verdict, Words};
+use r1core::sampler::{Sampler, SamplerOptions, Steer};
+
+const VOCABULARY: u32 = 152_000;
+const CLOSE: u32 = 151_668;
+const END: u32 = 151_645;
+const TOKENS: u32 = 20_000;
+const TURNS: usize = 15;
+
+/// Counts what is allocated.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged; the counter touches no memory of the caller.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above; `pointer` came from `alloc`, thus from the system.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn main() {
+    let week = Duration::from_secs(604_800);
+    let limits = ThinkOptions {
+        budget: Some(1 << 30),
+        block_budget: Some(1 << 30),
+        boundary: Boundary::Sentence,
+        ramp: Some(Ramp::default()),
+        deadline_think: Some(week),
+        deadline_total: Some(week),
+        ..Default::default()
+    };
+    println!("| tags | options | ns a token | allocations a token |");
+    println!("|---|---|---|---|");
+    for by_id in [true, false] {
+        for (name, options) in [("default", ThinkOptions::default()), ("every limit", limits.clone())] {
+            let (time, allocations) = control(by_id, &options);
+            println!("| {} | {name} | {time:.0} | {allocations} |", if by_id { "by id" } else { "by bytes" });
+        }
+    }
+    sampling();
+}
+
+/// Nanoseconds and allocations for a token of a long thought.
+fn control(by_id: bool, options: &ThinkOptions) -> (f64, f64) {
+    let mut times = Vec::new();
+    let mut allocations = 0;
+    for _ in 0..TURNS {
+        let mut tags = ThinkTags::from_text("<think>", "</think>");
+        if by_id {
+            (tags.open_id, tags.close_id) = (Some(CLOSE - 1), Some(CLOSE));
+        }
+        let encode = |text: &[u8]| text.iter().map(|byte| u32::from(*byte)).collect();
+        let words = Words { encode: &encode, ends: &[END] };
+        let mut control = ThinkControl::new(Some(tags), InitialPhase::Open, options, words).expect("valid options");
+        control.begin(usize::MAX, 0, Duration::ZERO);
+        let mut step = |i: u32| {
+            // No token comes back, so that the loop guard has to look each time.
+            let id = i.wrapping_mul(7919) % (VOCABULARY - 1000);
+            let bytes: &[u8] = if i.is_multiple_of(7) { b" <word" } else { b" word." };
+            match control.plan() {
+                Plan::Sample(steer) => black_box(steer.forbid.len()),
+                _ => unreachable!("no limit is reached"),
+            };
+            assert_eq!(control.judge(id, bytes, false), Verdict::Commit);
+            black_box(control.accept(id, bytes).count());
+        };
+        // The buffers grow with the first tokens.
+        (0..64).for_each(&mut step);
+        let before = ALLOCATIONS.load(Relaxed);
+        let start = Instant::now();
+        (64..TOKENS).for_each(&mut step);
+        times.push(start.elapsed().as_nanos() as f64 / f64::from(TOKENS - 64));
+        allocations += ALLOCATIONS.load(Relaxed) - before;
+    }
+    times.sort_by(f64::total_cmp);
+    (times[TURNS / 2], allocations as f64 / (TURNS as f64 * f64::from(TOKENS - 64)))
+}
+
+/// What forbidding tokens adds to sampling.
+fn sampling() {
+    let logits: Vec<f32> = (0..VOCABULARY).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6).collect();
+    let mut sampler = Sampler::new(SamplerOptions::default()).expect("valid options");
+    let forbid = [CLOSE, END];
+    let mut median = |steer: Steer<'_>| {
+        let mut times: Vec<f64> = (0..201)
+            .map(|position| {
+                let start = Instant::now();
+                black_box(sampler.sample_steered(&logits, position, steer).expect("a token"));
+                start.elapsed().as_nanos() as f64
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times[100] / 1e3
+    };
+    let plain = median(Steer::default());
+    let forbidding = median(Steer { forbid: &forbid, raise: None });
+    println!("\nsampling: {plain:.1} µs; with two forbidden tokens {forbidding:.1} µs");
+}
