@@ -1,4 +1,5 @@
 //! What `r1 eval` and `r1 run --votes` promise: figures that add up, runs that go on where they were stopped.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -105,7 +106,8 @@ fn bad_task_files_are_refused_with_the_line() {
 
 #[test]
 fn a_vote_prints_the_answer_and_its_tally() {
-    let run = ["run", "Find the product of 37 and 24.", "--votes", "16", "--kind", "integer", "--early-stop", "beta:0.95"];
+    let run =
+        ["run", "Find the product of 37 and 24.", "--votes", "16", "--kind", "integer", "--early-stop", "beta:0.95"];
     let text = r1(&run);
     assert_eq!(String::from_utf8_lossy(&text.stdout), "888\n");
     let tally = String::from_utf8_lossy(&text.stderr).into_owned();

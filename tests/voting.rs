@@ -1,5 +1,6 @@
 //! What a vote promises: the same bits as lone sessions, one copy of the prompt, rules that end it early without leaving
 //! anything behind.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -39,26 +39,26 @@ class Random:
 
 
 def expression(r):
-    form = r.between(0, 3)
-    a, b, c = r.between(12, 999), r.between(12, 99), r.between(2, 9)
+    form, start = r.between(0, 3), r.pick(["Find the value of", "Compute", "Evaluate"])
+    a, b, c, d = r.between(12, 99), r.between(12, 99), r.between(2, 9), r.between(2, 60)
     if form == 0:
-        a, b, c = r.between(1000, 9999), r.between(100, 999), r.between(100, 2999)
-        return f"Compute {a} + {b} - {c}.", a + b - c
+        a, b, c = r.between(100, 999), r.between(100, 999), r.between(10, 99)
+        return f"{start} {a} + {b} - {c}.", a + b - c
     if form == 1:
-        return f"What is ({a} + {b}) * {c} - {b}?", (a + b) * c - b
+        return f"{start} ({a} + {b}) * {c} - {d}.", (a + b) * c - d
     if form == 2:
-        d = r.between(2, 60)
-        return f"Calculate {b} * ({a} - {d}) + {c}.", b * (a - d) + c
-    d, e = r.between(2, 30), r.between(2, 30)
-    return f"What is {b} * {c} + {d} * {e}?", b * c + d * e
+        a = d + r.between(2, 20)
+        return f"{start} {b} * ({a} - {d}) + {c}.", b * (a - d) + c
+    a, b = r.between(2, 30), r.between(2, 30)
+    return f"{start} {a} * {c} + {b} * {d}.", a * c + b * d
 
 
 def product(r):
     if r.between(0, 2):
         a, b = r.between(100, 9999), r.between(12, 999)
-        return r.pick([f"What is {a} * {b}?", f"Find the product of {a} and {b}."]), a * b
+        return r.pick([f"Multiply {a} by {b}.", f"Find the product of {a} and {b}."]), a * b
     a, b = r.between(3, 99), r.between(12, 999)
-    return r.pick([f"What is {a * b} / {a}?", f"How many times does {a} go into {a * b}?"]), b
+    return r.pick([f"Divide {a * b} by {a}.", f"How many times does {a} go into {a * b}?"]), b
 
 
 def linear(r):

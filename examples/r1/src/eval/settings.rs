@@ -83,11 +83,14 @@ impl Settings {
 
 /// Everything that a sample depends on, the task aside.
 fn fingerprint(args: &EvalArgs, model: &Model, samples: u16, generate: &GenerateOptions) -> Outcome<String> {
-    let s = &generate.sampler;
+    let (s, t) = (&generate.sampler, &generate.think);
     let settings = json!({
         "samples": samples, "max_tokens": generate.max_tokens, "stop": generate.stop,
         "temperature": s.temperature, "top_p": s.top_p, "top_k": s.top_k, "min_p": s.min_p, "seed": s.seed,
         "penalties": [s.repetition_penalty, s.presence_penalty, s.frequency_penalty],
+        "think": [t.budget, t.block_budget, t.grace, t.answer_reserve, Some(t.minimum), Some(t.max_extensions)],
+        "close": [format!("{:?} {:?} {:?} {:?}", t.boundary, t.on_budget, t.ramp, t.loops), t.wait.clone()],
+        "message": t.message, "deadlines": format!("{:?} {:?}", t.deadline_think, t.deadline_total),
         "context": args.session.context, "cache": format!("{:?}", args.session.cache),
         "template": args.template.template, "system": args.template.system, "no_think": args.template.no_think,
         "raw": args.raw, "model": model.name(), "weights": model.weight_bytes(),

@@ -74,7 +74,9 @@ impl VoteOptions {
 /// A host's way to find the answer: takes a reply without its thought and returns the text under which it is counted, or
 /// `None` where there is no answer. Called once for every finished sample, on the thread that pulls the vote.
 #[derive(Clone)]
-pub struct ExtractFn(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct ExtractFn(Arc<Extract>);
+
+type Extract = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl ExtractFn {
     /// Wraps a function.
