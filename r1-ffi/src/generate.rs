@@ -111,6 +111,7 @@ pub(crate) fn read(caller: &Caller, options: *const r1_generate_options, model: 
         },
         logprobs: (flags & R1_GENERATE_TOKENS != 0).then_some(options.top_logprobs as usize),
         ignore_end: flags & R1_GENERATE_IGNORE_END != 0,
+        ..GenerateOptions::default()
     })
 }
 

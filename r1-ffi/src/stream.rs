@@ -206,7 +206,13 @@ impl Reader {
                 self.top.clear();
                 self.top.extend(token.top.iter().map(|&(token, logprob)| r1_token_logprob { token, logprob }));
                 let (top, top_count) = (self.top.as_ptr(), self.top.len() as u64);
-                r1_event { token: token.id, logprob: token.logprob, top, top_count, ..r1_event::of(R1_EVENT_TOKEN) }
+                r1_event {
+                    token: token.id,
+                    logprob: token.logprob.unwrap_or(f32::NAN),
+                    top,
+                    top_count,
+                    ..r1_event::of(R1_EVENT_TOKEN)
+                }
             }
             Event::Usage(usage) => {
                 log::line(log::R1_LOG_INFO, || format!("generated: {usage:?}"));

@@ -1,6 +1,7 @@
 //! Keys and values of the positions seen so far, in reference-counted pages, so that sequences can fork for the price of
 //! the pages they later write to.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -95,6 +96,16 @@ impl KvCache {
     /// Bytes of the pages that this cache refers to; pages shared with a fork count in both.
     pub fn bytes(&self) -> usize {
         self.pages.len() * self.layout.page_bytes()
+    }
+
+    /// Bytes of the pages that some caches refer to, each shared page counted once.
+    pub fn bytes_together<'c>(caches: impl IntoIterator<Item = &'c KvCache>) -> usize {
+        let mut seen = HashSet::new();
+        let new = |cache: &KvCache| {
+            let new = cache.pages.iter().filter(|page| seen.insert(Arc::as_ptr(page))).count();
+            new * cache.layout.page_bytes()
+        };
+        caches.into_iter().map(new).sum()
     }
 
     /// A second sequence with the same past. Costs no copy now; the first write of either to the last, shared page

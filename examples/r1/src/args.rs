@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions};
 
+use crate::eval::EvalArgs;
+use crate::vote::VoteArgs;
+
 /// Run reasoning models of the DeepSeek-R1 family from GGUF files.
 ///
 /// Without -m, the small model that ships with r1 runs: it does arithmetic and short word problems.
@@ -37,6 +40,8 @@ pub(crate) enum Verb {
     Logits(LogitsArgs),
     /// List what this build can run on
     Devices(DevicesArgs),
+    /// Measure how often the model is right on tasks whose answers are known
+    Eval(Box<EvalArgs>),
 }
 
 /// The model and how it is loaded.
@@ -142,6 +147,8 @@ pub(crate) struct RunArgs {
     pub(crate) sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) template: TemplateChoice,
+    #[command(flatten)]
+    pub(crate) vote: VoteArgs,
     /// The prompt; "-" reads it from standard input
     #[arg(value_name = "TEXT", required_unless_present = "prompt", conflicts_with = "prompt")]
     pub(crate) text: Option<String>,

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod chat;
 mod devices;
+mod eval;
 mod inspect;
 mod interrupt;
 mod logits;
@@ -17,6 +18,7 @@ mod perplexity;
 mod run;
 mod template;
 mod tokenize;
+mod vote;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Verb::Perplexity(args) => perplexity::run(&args),
         Verb::Logits(args) => logits::run(&args),
         Verb::Devices(args) => devices::run(&args),
+        Verb::Eval(args) => eval::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -166,7 +166,7 @@ fn event_json(event: &Event) -> Option<Value> {
     })
 }
 
-fn usage_json(u: &Usage) -> Value {
+pub(crate) fn usage_json(u: &Usage) -> Value {
     json!({
         "type": "usage", "prompt": u.prompt, "cached": u.cached, "reasoning": u.reasoning, "tag": u.tag,
         "forced": u.forced, "answer": u.answer,

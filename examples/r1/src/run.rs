@@ -5,23 +5,30 @@ use std::io::Read;
 use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, Message};
 
 use crate::args::{RunArgs, TemplateChoice};
-use crate::open;
 use crate::output::{Display, Failure, Outcome, report_unfinished};
+use crate::{open, vote};
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
     let prompt = prompt(args)?;
     let model = open::model(&args.model)?;
     let mut session = model.session(open::session_options(&args.model, Some(&args.session)))?;
     let options = args.sampling.options();
+    let vote = args.vote.options(&options);
     let display = Display::new(args.json);
     if args.raw {
         let tokens = model.tokenizer().encode(&prompt, EncodeOptions { add_bos: true, parse_special: true });
         if tokens.is_empty() {
             return Err(Failure::Usage("the prompt is empty".into()));
         }
-        return show(session.generate(&tokens, &options)?, display);
+        return match vote {
+            Some(vote) => vote::show(session.vote(&tokens, &vote)?, args.json),
+            None => show(session.generate(&tokens, &options)?, display),
+        };
     }
     let mut chat = Chat::new(session, chat_options(&args.template)?)?;
+    if let Some(vote) = vote {
+        return vote::show(chat.vote(&prompt, &vote)?, args.json);
+    }
     show(chat.send(&prompt, &options)?, display)
 }
 

@@ -23,6 +23,7 @@ mod top_p;
 
 pub use distribution::log_prob;
 pub use options::SamplerOptions;
+pub(crate) use random::bits;
 pub use random::uniform;
 pub use steer::{Raise, Steer};
 

@@ -1,7 +1,7 @@
 //! Random numbers by counter: no state, so nothing can shift them.
 
 /// 64 random bits for one position of one sequence: two rounds of the SplitMix64 finaliser over seed and position.
-pub(super) fn bits(seed: u64, position: u64) -> u64 {
+pub(crate) fn bits(seed: u64, position: u64) -> u64 {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(position.wrapping_mul(GOLDEN)))
 }

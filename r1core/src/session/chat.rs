@@ -1,6 +1,7 @@
 //! A conversation: messages in, thoughts and answers out.
 
 use super::generation::Input;
+use super::vote::{VoteEvent, VoteOptions, VoteResult, VoteState, last_result};
 use super::{Event, GenerateOptions, GenerationState, Session};
 use crate::chat::{ChatTemplate, Message, RenderOptions};
 use crate::reasoning::{ThinkHandle, ThinkTags};
@@ -78,6 +79,32 @@ impl Iterator for Reply<'_> {
     }
 }
 
+/// A running vote on a user's message: an iterator over [`VoteEvent`]s. The turn joins the history with the last event,
+/// with the reply that stands for the result ([`VoteResult::reply`]); dropping the vote earlier forgets the turn.
+#[derive(Debug)]
+pub struct ChatVote<'a> {
+    chat: &'a mut Chat,
+    state: VoteState,
+}
+
+impl ChatVote<'_> {
+    /// Pulls the rest of the events and returns the result.
+    ///
+    /// # Errors
+    /// As [`VoteState::next_event`].
+    pub fn result(self) -> Result<VoteResult> {
+        last_result(self)
+    }
+}
+
+impl Iterator for ChatVote<'_> {
+    type Item = Result<VoteEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.chat.next_vote_event(&mut self.state)
+    }
+}
+
 impl Chat {
     /// A conversation on `session`, whose tokens are replaced with the first turn.
     ///
@@ -126,6 +153,34 @@ impl Chat {
     /// # Errors
     /// As [`Chat::send`].
     pub fn begin(&mut self, text: &str, options: &GenerateOptions) -> Result<GenerationState> {
+        let (turn, input, tail) = self.open_turn(text, options)?;
+        let state = GenerationState::with_input(&self.session, input, &tail, options)?;
+        self.turn = Some(turn);
+        Ok(state)
+    }
+
+    /// Sends a user's message and votes on the reply; see [`Session::vote`].
+    ///
+    /// # Errors
+    /// As [`Chat::send`]; `Argument` for a number of samples out of range.
+    pub fn vote(&mut self, text: &str, options: &VoteOptions) -> Result<ChatVote<'_>> {
+        let state = self.begin_vote(text, options)?;
+        Ok(ChatVote { chat: self, state })
+    }
+
+    /// As [`Chat::vote`], for hosts that keep the vote apart; pull its events with [`Chat::next_vote_event`].
+    ///
+    /// # Errors
+    /// As [`Chat::vote`].
+    pub fn begin_vote(&mut self, text: &str, options: &VoteOptions) -> Result<VoteState> {
+        let (turn, input, tail) = self.open_turn(text, &options.generate)?;
+        let state = VoteState::with_input(input, tail, options)?;
+        self.turn = Some(turn);
+        Ok(state)
+    }
+
+    /// The turn that a user's message opens, its prompt, and the prompt's end.
+    fn open_turn(&mut self, text: &str, options: &GenerateOptions) -> Result<(Turn, Input, String)> {
         let user = Message::user(text);
         self.messages.push(user);
         let prompt = self.prompt();
@@ -133,9 +188,7 @@ impl Chat {
         let (tokens, tail) = prompt?;
         self.session.check_room(0, tokens.len())?;
         let tags = options.tags.clone().or_else(|| self.session.model().think_tags());
-        let state = GenerationState::with_input(&self.session, Input::Replace(tokens), &tail, options)?;
-        self.turn = Some(Turn { user, tags, thought: String::new(), answer: String::new() });
-        Ok(state)
+        Ok((Turn { user, tags, thought: String::new(), answer: String::new() }, Input::Replace(tokens), tail))
     }
 
     /// The next event of the generation that [`Chat::begin`] began; see [`GenerationState::next_event`].
@@ -146,6 +199,19 @@ impl Chat {
             (Some(Ok(Event::Answer(text))), Some(turn)) => turn.answer += text,
             (Some(Ok(Event::Done(_))), Some(_)) => self.record_turn(),
             _ => {}
+        }
+        event
+    }
+
+    /// The next event of the vote that [`Chat::begin_vote`] began; see [`VoteState::next_event`].
+    pub fn next_vote_event(&mut self, state: &mut VoteState) -> Option<Result<VoteEvent>> {
+        let event = state.next_event(&mut self.session);
+        if let (Some(Ok(VoteEvent::Done(result))), Some(turn)) = (&event, &mut self.turn)
+            && let Some(reply) = result.reply()
+        {
+            turn.thought.clone_from(&reply.thought);
+            turn.answer.clone_from(&reply.text);
+            self.record_turn();
         }
         event
     }

@@ -51,14 +51,12 @@ pub(super) enum Input {
     Replace(Vec<u32>),
 }
 
-impl GenerationState {
-    /// A generation that first appends `prompt` (which may be empty) to the session's tokens. Nothing is computed before
-    /// the first event is asked for.
+impl Input {
+    /// The input that appends `prompt`, and the text in which an open thought is looked for.
     ///
     /// # Errors
-    /// `State` where neither session nor prompt has a token; `ContextFull` where the prompt does not fit; `Argument`
-    /// for options out of range.
-    pub fn new(session: &Session, prompt: &[u32], options: &GenerateOptions) -> Result<GenerationState> {
+    /// As [`GenerationState::new`].
+    pub(super) fn append(session: &Session, prompt: &[u32]) -> Result<(Input, String)> {
         if prompt.is_empty() {
             session.logits()?;
         }
@@ -67,7 +65,28 @@ impl GenerationState {
         let end = if prompt.is_empty() { session.tokens() } else { prompt };
         let tail = &end[end.len().saturating_sub(TAIL_TOKENS)..];
         let tail = session.model().tokenizer().decode(tail, true);
-        GenerationState::with_input(session, Input::Append(prompt.to_vec()), &String::from_utf8_lossy(&tail), options)
+        Ok((Input::Append(prompt.to_vec()), String::from_utf8_lossy(&tail).into_owned()))
+    }
+
+    /// Has the session read it; returns how many tokens were in the cache.
+    pub(super) fn read(self, session: &mut Session) -> Result<usize> {
+        match self {
+            Input::Append(tokens) => session.prefill(&tokens).map(|()| 0),
+            Input::Replace(tokens) => session.set_prompt(&tokens),
+        }
+    }
+}
+
+impl GenerationState {
+    /// A generation that first appends `prompt` (which may be empty) to the session's tokens. Nothing is computed before
+    /// the first event is asked for.
+    ///
+    /// # Errors
+    /// `State` where neither session nor prompt has a token; `ContextFull` where the prompt does not fit; `Argument`
+    /// for options out of range.
+    pub fn new(session: &Session, prompt: &[u32], options: &GenerateOptions) -> Result<GenerationState> {
+        let (input, tail) = Input::append(session, prompt)?;
+        GenerationState::with_input(session, input, &tail, options)
     }
 
     /// As [`GenerationState::new`], with `tail` as the text in which an open thought is looked for.
@@ -114,10 +133,7 @@ impl GenerationState {
     fn advance(&mut self, session: &mut Session) -> Result<()> {
         if let Some(input) = self.input.take() {
             let start = Instant::now();
-            let read = match input {
-                Input::Append(tokens) => session.prefill(&tokens).map(|()| 0),
-                Input::Replace(tokens) => session.set_prompt(&tokens),
-            };
+            let read = input.read(session);
             let cached = *read.as_ref().unwrap_or(&0);
             self.sequencer.prompt_read(session.tokens(), cached, start.elapsed());
             return read.map(|_| ());

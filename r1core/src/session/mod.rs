@@ -8,11 +8,13 @@ mod profiles;
 mod sequencer;
 mod stop;
 mod text;
+mod vote;
 
-pub use chat::{Chat, ChatOptions, Reply};
+pub use chat::{Chat, ChatOptions, ChatVote, Reply};
 pub use event::{Done, Event, Finish, Provenance, TokenEvent, Usage};
 pub use generation::{Generation, GenerationState};
 pub use options::GenerateOptions;
+pub use vote::{ExtractFn, Vote, VoteEvent, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState};
 
 use crate::cache::{CacheType, KvCache};
 use crate::cancel::CancelToken;

@@ -98,6 +98,34 @@ impl EarlyStop {
         };
         reason.map(|reason| Decision::of(counts, reason))
     }
+
+    /// How many of the `remaining` samples can end the vote at the least: so many, if all of them give the leader's
+    /// answer. Running more at a time ends the vote sooner only where they disagree.
+    ///
+    /// [`EarlyStop::Never`] needs all of them, and [`EarlyStop::First`] races them.
+    ///
+    /// ```
+    /// use r1core::voting::{EarlyStop, Tally};
+    /// assert_eq!(EarlyStop::Certain.fewest(&Tally::new(), 16), 9);
+    /// assert_eq!(EarlyStop::Beta { threshold: 0.95 }.fewest(&Tally::new(), 16), 4);
+    /// assert_eq!(EarlyStop::First(3).fewest(&Tally::new(), 16), 16);
+    /// ```
+    pub fn fewest(&self, tally: &Tally, remaining: usize) -> usize {
+        if matches!(self, Self::Never | Self::First(_)) {
+            return remaining;
+        }
+        // More of the leader's votes never keep a vote open, so the smallest number is found by halving.
+        let (mut low, mut high) = (1, remaining);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.decide(&tally.with_leader_votes(middle), remaining - middle).is_some() {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        high
+    }
 }
 
 /// Whether the leader is ahead by more than `remaining` votes of the largest weight, 1.
@@ -236,6 +264,23 @@ mod tests {
         let two = self::tally(&["a", "a"]);
         assert_eq!(EarlyStop::First(3).decide(&two, 9).unwrap().reason, StopReason::Certain);
         assert_eq!(EarlyStop::First(9).decide(&tally, 0).unwrap().reason, StopReason::Exhausted);
+    }
+
+    #[test]
+    fn the_fewest_votes_that_end_a_vote_are_found() {
+        assert_eq!(EarlyStop::Window(3).fewest(&tally(&["a"]), 15), 2);
+        assert_eq!(EarlyStop::Window(3).fewest(&tally(&["a", "a", "b"]), 13), 3);
+        assert_eq!(EarlyStop::Beta { threshold: 0.95 }.fewest(&tally(&["a", "b"]), 14), 5);
+        assert_eq!(EarlyStop::Certain.fewest(&tally(&["a", "b"]), 2), 2);
+        assert_eq!(EarlyStop::Certain.fewest(&tally(&["a"]), 0), 0);
+        assert_eq!(EarlyStop::Never.fewest(&tally(&["a"]), 7), 7);
+        let rules = [EarlyStop::Certain, EarlyStop::Window(4), EarlyStop::Beta { threshold: 0.9 }];
+        for (rule, votes) in rules.into_iter().zip([["a", "b", "a"], ["a", "a", "a"], ["", "b", ""]]) {
+            let tally = tally(&votes);
+            let fewest = rule.fewest(&tally, 20);
+            let ends = |n| rule.decide(&tally.with_leader_votes(n), 20 - n).is_some();
+            assert!(ends(fewest) && !ends(fewest - 1), "{rule}");
+        }
     }
 
     proptest! {

@@ -23,9 +23,11 @@ mod ballot;
 mod beta;
 mod early_stop;
 mod metrics;
+mod seed;
 mod tally;
 
 pub use ballot::Ballot;
 pub use early_stop::{Decision, EarlyStop, StopReason};
 pub use metrics::{Consensus, KindReport, PassAtOne, Report, SampleResult, TaskResult};
+pub use seed::sample_seed;
 pub use tally::{Count, Tally, Voters};

@@ -109,6 +109,18 @@ impl Tally {
         self.counts().into_iter().next().map(|count| count.answer)
     }
 
+    /// This tally with `count` more votes for its winner.
+    pub(super) fn with_leader_votes(&self, count: usize) -> Tally {
+        let mut tally = self.clone();
+        let answer = self.winner().unwrap_or_default();
+        let next = self.samples.last().map_or(0, |last| last + 1);
+        for sample in next..next.saturating_add(count) {
+            // New indices and the weight 1: no ballot is refused.
+            let _ = tally.add(Ballot::new(sample, Some(&answer)));
+        }
+        tally
+    }
+
     /// The winner's share of the weight of all answers that count, 0 without an answer.
     pub fn confidence(&self) -> f64 {
         share(&self.counts())

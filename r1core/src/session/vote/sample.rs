@@ -1,0 +1,108 @@
+//! One running sample.
+
+use std::time::Duration;
+
+use super::super::sequencer::{Next, Sequencer};
+use super::super::{Event, Finish, GenerateOptions, Session, Usage};
+use super::VoteSample;
+use crate::Result;
+use crate::cache::KvCache;
+use crate::model::{Step, Wanted};
+use crate::reasoning::CloseReason;
+
+/// A sequence that continues the session's prompt on pages of its own.
+#[derive(Debug)]
+pub(super) struct Sample {
+    index: usize,
+    sequencer: Sequencer,
+    cache: KvCache,
+    /// Tokens that the model has not read yet: those after `run` in `tokens`.
+    run: usize,
+    tokens: Vec<u32>,
+    thought: String,
+    text: String,
+    usage: Usage,
+    end: Option<(Finish, CloseReason)>,
+}
+
+impl Sample {
+    /// A sample right behind the prompt that `session` holds, with its first token chosen.
+    pub(super) fn start(session: &Session, tail: &str, index: usize, options: &GenerateOptions) -> Result<Sample> {
+        let mut sequencer = Sequencer::new(session.model(), session.context(), tail, options)?;
+        sequencer.prompt_read(session.tokens(), session.tokens().len(), Duration::ZERO);
+        let mut sample = Sample {
+            index,
+            sequencer,
+            cache: session.cache.fork(),
+            run: 0,
+            tokens: Vec::new(),
+            thought: String::new(),
+            text: String::new(),
+            usage: Usage::default(),
+            end: None,
+        };
+        sample.choose(session.logits()?)?;
+        Ok(sample)
+    }
+
+    pub(super) fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// Tokens generated so far.
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.sequencer.ended()
+    }
+
+    /// What the model reads next, in a batch with other samples.
+    pub(super) fn step(&mut self) -> Step<'_> {
+        Step { cache: &mut self.cache, tokens: &self.tokens[self.run..], wanted: Wanted::Last }
+    }
+
+    /// After the step has run: takes its logits and chooses what comes next.
+    pub(super) fn advance(&mut self, logits: &[f32]) -> Result<()> {
+        self.run = self.tokens.len();
+        self.choose(logits)
+    }
+
+    fn choose(&mut self, logits: &[f32]) -> Result<()> {
+        if let Next::Run(tokens) = self.sequencer.next(logits, self.cache.len())? {
+            self.tokens.extend_from_slice(tokens);
+        }
+        self.take_events();
+        Ok(())
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.sequencer.pop_event() {
+            match event {
+                Event::Thought(text) => self.thought += &text,
+                Event::Answer(text) => self.text += &text,
+                Event::Usage(usage) => self.usage = usage,
+                Event::Done(done) => self.end = Some((done.finish, done.close)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Frees the pages and keeps the rest; a sample that still runs is cancelled.
+    pub(super) fn finish(mut self) -> VoteSample {
+        self.sequencer.end(Finish::Cancelled);
+        self.take_events();
+        let (finish, close) = self.end.unwrap_or((Finish::Cancelled, CloseReason::None));
+        VoteSample {
+            index: self.index,
+            answer: None,
+            thought: self.thought,
+            text: self.text,
+            tokens: self.tokens,
+            usage: self.usage,
+            finish,
+            close,
+        }
+    }
+}
