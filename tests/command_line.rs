@@ -82,7 +82,7 @@ fn exit_codes_tell_usage_from_failure_in_one_line() {
         (&["run", "--kernels", "abacus", "Hi"], 2, "abacus"),
         (&["run", "-m", "does-not-exist.gguf", "Hi"], 1, "does-not-exist.gguf"),
         (&["run", "-m", page, "Hi"], 1, "page.gguf"),
-        (&["inspect", page], 1, "HTML"),
+        (&["inspect", page], 1, "web page"),
         (&["run", "--template", "no-such-preset", "Hi"], 1, "chatml"),
         (&["run", "-c", "8", "What is 37 * 24?"], 1, "8"),
     ] {
@@ -198,4 +198,46 @@ fn chat_holds_a_conversation_on_a_pipe() {
     let stdout = String::from_utf8(stdout).unwrap();
     let (first, second) = (stdout.find("888").unwrap(), stdout.rfind("42").unwrap());
     assert!(first < second, "{stdout}");
+}
+
+#[test]
+fn budgets_and_deadlines_close_the_thought_and_say_so() {
+    let last = |args: &[&str]| {
+        let mut all = vec!["run", "--json", "--temp", "0", "What is 37 * 24?"];
+        all.extend(args);
+        let lines = json_lines(&ok(&all, b""));
+        let answered = lines.iter().any(|l| l["type"] == "answer");
+        let [.., usage, done] = lines.as_slice() else { panic!("too few lines") };
+        (usage["reasoning"].as_u64().unwrap(), done["close"].as_str().unwrap().to_owned(), answered)
+    };
+    assert_eq!(last(&["--budget", "10"]), (10, "budget".into(), true));
+    assert_eq!(last(&["--budget", "0"]).0, 0);
+    let (reasoning, close, _) = last(&["--budget", "10", "--boundary", "line", "--grace", "30"]);
+    assert!((10..=40).contains(&reasoning) && close == "budget");
+    // A model that may not close its thought runs into the clock.
+    assert_eq!(last(&["--min-think", "100000", "--think-deadline", "50"]).1, "deadline");
+    assert_eq!(last(&[]).1, "natural");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_first_ctrl_c_in_a_chat_asks_for_the_answer() {
+    use std::io::Read;
+    let mut chat = Command::new(env!("CARGO_BIN_EXE_r1"))
+        .args(["chat", "--temp", "0", "--min-think", "100000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    chat.stdin.as_mut().unwrap().write_all(b"What is 37 * 24?\n").unwrap();
+    // The thought has begun once anything is printed.
+    let mut stdout = chat.stdout.take().unwrap();
+    let mut text = vec![0];
+    stdout.read_exact(&mut text).unwrap();
+    assert!(Command::new("kill").args(["-INT", &chat.id().to_string()]).status().unwrap().success());
+    drop(chat.stdin.take());
+    stdout.read_to_end(&mut text).unwrap();
+    let text = String::from_utf8_lossy(&text);
+    assert!(chat.wait().unwrap().success() && text.contains("boxed"), "{text}");
 }

@@ -1,9 +1,11 @@
 //! Verbs and flags.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions};
+use r1core::reasoning::{Boundary, Ramp};
+use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
 use crate::vote::VoteArgs;
@@ -22,7 +24,7 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Answer one prompt: the thought is dimmed, then the answer
     Run(RunArgs),
-    /// Hold a conversation; Ctrl-C stops a reply, a second one leaves
+    /// Hold a conversation; Ctrl-C asks for the answer now, a second one stops the reply
     Chat(ChatArgs),
     /// Turn text on standard input into token ids on one line
     Tokenize(TokenizeArgs),
@@ -123,6 +125,59 @@ pub(crate) struct SamplingArgs {
     pub(crate) stop: Vec<String>,
 }
 
+/// How long the model may think.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Thinking")]
+pub(crate) struct ThinkArgs {
+    /// Thought tokens of the whole reply; then the thought is closed and the answer follows
+    #[arg(long, value_name = "N")]
+    pub(crate) budget: Option<usize>,
+    /// Thought tokens of each thought
+    #[arg(long, value_name = "N")]
+    pub(crate) block_budget: Option<usize>,
+    /// Thought tokens that must come before the model may close its thought
+    #[arg(long, value_name = "N")]
+    pub(crate) min_think: Option<usize>,
+    /// Replace the model's closing tag by "Wait" this many times, so that it thinks again
+    #[arg(long, value_name = "N")]
+    pub(crate) extend: Option<usize>,
+    /// Where a used-up budget cuts, within the grace
+    #[arg(long, value_name = "PLACE", value_enum)]
+    pub(crate) boundary: Option<Cut>,
+    /// Tokens by which a budget may be exceeded to reach the boundary; a tenth of the budget by default
+    #[arg(long, value_name = "N")]
+    pub(crate) grace: Option<usize>,
+    /// Draw the model towards its closing tag in the last fifth of the budget
+    #[arg(long)]
+    pub(crate) ramp: bool,
+    /// What is written before a forced closing tag; "" writes nothing but a line break
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) close_message: Option<String>,
+    /// Milliseconds for the whole reply; the thought is closed early enough for an answer
+    #[arg(long, value_name = "MS")]
+    pub(crate) deadline: Option<u64>,
+    /// Milliseconds for thoughts
+    #[arg(long, value_name = "MS")]
+    pub(crate) think_deadline: Option<u64>,
+    /// Tokens kept for the answer where the number of tokens is limited
+    #[arg(long, value_name = "N")]
+    pub(crate) answer_reserve: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Cut {
+    /// Any token
+    Token,
+    /// The end of a word
+    Word,
+    /// The end of a line
+    Line,
+    /// The end of a sentence or of a line
+    Sentence,
+    /// An empty line
+    Paragraph,
+}
+
 /// The chat template.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TemplateChoice {
@@ -145,6 +200,8 @@ pub(crate) struct RunArgs {
     pub(crate) session: SessionArgs,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) think: ThinkArgs,
     #[command(flatten)]
     pub(crate) template: TemplateChoice,
     #[command(flatten)]
@@ -171,6 +228,8 @@ pub(crate) struct ChatArgs {
     pub(crate) session: SessionArgs,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) think: ThinkArgs,
     #[command(flatten)]
     pub(crate) template: TemplateChoice,
 }
@@ -314,6 +373,38 @@ impl From<Cache> for CacheType {
         match cache {
             Cache::F16 => CacheType::F16,
             Cache::F32 => CacheType::F32,
+        }
+    }
+}
+
+impl From<Cut> for Boundary {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Token => Boundary::Token,
+            Cut::Word => Boundary::Word,
+            Cut::Line => Boundary::Line,
+            Cut::Sentence => Boundary::Sentence,
+            Cut::Paragraph => Boundary::Paragraph,
+        }
+    }
+}
+
+impl ThinkArgs {
+    pub(crate) fn options(&self) -> ThinkOptions {
+        let d = ThinkOptions::default();
+        ThinkOptions {
+            budget: self.budget,
+            block_budget: self.block_budget,
+            minimum: self.min_think.unwrap_or(d.minimum),
+            max_extensions: self.extend.unwrap_or(d.max_extensions),
+            boundary: self.boundary.map_or(d.boundary, Boundary::from),
+            grace: self.grace,
+            ramp: self.ramp.then(Ramp::default),
+            message: self.close_message.clone().or(d.message),
+            deadline_total: self.deadline.map(Duration::from_millis),
+            deadline_think: self.think_deadline.map(Duration::from_millis),
+            answer_reserve: self.answer_reserve,
+            ..d
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use r1core::Chat;
+use r1core::{Chat, GenerateOptions};
 
 use crate::args::ChatArgs;
 use crate::output::{Display, Outcome, report_unfinished};
@@ -12,10 +12,10 @@ pub(crate) fn run(args: &ChatArgs) -> Outcome {
     let model = open::model(&args.model)?;
     let session = model.session(open::session_options(&args.model, Some(&args.session)))?;
     let mut chat = Chat::new(session, run::chat_options(&args.template)?)?;
-    let options = args.sampling.options();
+    let options = GenerateOptions { think: args.think.options(), ..args.sampling.options() };
     let prompt = if io::stdin().is_terminal() { "> " } else { "" };
     if !prompt.is_empty() {
-        eprintln!("Ctrl-C stops a reply, a second one leaves; an empty line or Ctrl-D leaves, too.");
+        eprintln!("Ctrl-C asks for the answer now, a second one stops the reply; an empty line or Ctrl-D leaves.");
     }
     let mut line = String::new();
     loop {
@@ -28,7 +28,9 @@ pub(crate) fn run(args: &ChatArgs) -> Outcome {
         }
         interrupt::rearm();
         let mut display = Display::new(false);
-        for event in chat.send(line.trim_end_matches(['\r', '\n']), &options)? {
+        let reply = chat.send(line.trim_end_matches(['\r', '\n']), &options)?;
+        interrupt::answer_first(reply.think_handle());
+        for event in reply {
             if let Some(done) = display.show(&event?)? {
                 report_unfinished(done);
             }

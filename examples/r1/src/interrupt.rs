@@ -1,33 +1,48 @@
 //! Ctrl-C.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use r1core::CancelToken;
+use r1core::reasoning::Phase;
+use r1core::{CancelToken, ThinkHandle};
 
 static TOKEN: OnceLock<CancelToken> = OnceLock::new();
-static PRESSES: AtomicUsize = AtomicUsize::new(0);
+static THOUGHT: Mutex<Option<ThinkHandle>> = Mutex::new(None);
+static FIRED: AtomicBool = AtomicBool::new(false);
 
-/// The token that Ctrl-C fires. The first call installs the handler; a second Ctrl-C before [`rearm`] leaves at once.
+/// The token that Ctrl-C fires. The first call installs the handler. A further Ctrl-C after that leaves at once.
 pub(crate) fn token() -> CancelToken {
     TOKEN
         .get_or_init(|| {
             let token = CancelToken::new();
             let fired = token.clone();
             // Without a handler Ctrl-C still ends the program, only less politely.
-            let _ = ctrlc::set_handler(move || {
-                fired.cancel();
-                if PRESSES.fetch_add(1, Ordering::Relaxed) > 0 {
-                    std::process::exit(130);
-                }
-            });
+            let _ = ctrlc::set_handler(move || pressed(&fired));
             token
         })
         .clone()
 }
 
+/// Makes the next Ctrl-C ask `thought` for its answer, if it is still being thought then, before it fires the token.
+pub(crate) fn answer_first(thought: ThinkHandle) {
+    *THOUGHT.lock().unwrap_or_else(PoisonError::into_inner) = Some(thought);
+}
+
 /// Makes the next Ctrl-C the first one again.
 pub(crate) fn rearm() {
-    PRESSES.store(0, Ordering::Relaxed);
+    FIRED.store(false, Ordering::Relaxed);
+    THOUGHT.lock().unwrap_or_else(PoisonError::into_inner).take();
     token().reset();
+}
+
+/// Runs on a thread of its own, not in the signal.
+fn pressed(token: &CancelToken) {
+    let thought = THOUGHT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if thought.is_some_and(|thought| thought.close() == Phase::Thinking) {
+        return;
+    }
+    token.cancel();
+    if FIRED.swap(true, Ordering::Relaxed) {
+        std::process::exit(130);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, Message};
+use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, GenerateOptions, Message};
 
 use crate::args::{RunArgs, TemplateChoice};
 use crate::output::{Display, Failure, Outcome, report_unfinished};
@@ -12,7 +12,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let prompt = prompt(args)?;
     let model = open::model(&args.model)?;
     let mut session = model.session(open::session_options(&args.model, Some(&args.session)))?;
-    let options = args.sampling.options();
+    let options = GenerateOptions { think: args.think.options(), ..args.sampling.options() };
     let vote = args.vote.options(&options);
     let display = Display::new(args.json);
     if args.raw {
