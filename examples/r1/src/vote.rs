@@ -67,8 +67,8 @@ fn show_text(result: &VoteResult) {
     let others: Vec<String> =
         result.counts.iter().skip(1).take(3).map(|count| format!("{}: {}", count.answer, count.votes)).collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
-    let (tokens, saved) = (result.tokens, result.saved);
-    eprintln!("r1: {votes} of {finished} votes{limit}{others}; {tokens} tokens, some {saved} saved");
+    let saved = if result.saved == 0 { String::new() } else { format!(", some {} saved", result.saved) };
+    eprintln!("r1: {votes} of {finished} votes{limit}{others}; {} tokens{saved}", result.tokens);
     if let (None, Some(reply)) = (&result.answer, result.reply()) {
         eprintln!("r1: no sample has an answer; this is the reply of sample {}", reply.index);
     }
