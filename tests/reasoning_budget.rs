@@ -783,9 +783,9 @@ struct Told {
 
 fn tell(chat: &mut Chat, text: &str, options: &GenerateOptions, mut act: impl FnMut(&ThinkHandle, usize)) -> Told {
     let mut told = Told::default();
-    let mut reply = chat.send(text, options).unwrap();
+    let reply = chat.send(text, options).unwrap();
     let handle = reply.think_handle();
-    while let Some(event) = reply.next() {
+    for event in reply {
         match event.unwrap() {
             Event::Thought(text) => told.thought += &text,
             Event::Answer(text) => told.answer += &text,
