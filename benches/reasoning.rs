@@ -1,6 +1,6 @@
 //! Cost of reasoning control for a token, and what it allocates: a vocabulary of 152,000, every guard at work.
 //!
-//! `cargo bench -p r1core --bench reasoning`. A plain run with a thought of 20,000 tokens; the median of some turns.
+//! `cargo bench -p r1core --bench reasoning`. A thought of 20,000 tokens; the median over stretches of 400.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -14,7 +14,7 @@ const VOCABULARY: u32 = 152_000;
 const CLOSE: u32 = 151_668;
 const END: u32 = 151_645;
 const TOKENS: u32 = 20_000;
-const TURNS: usize = 15;
+const STRETCH: u32 = 400;
 
 /// Counts what is allocated.
 struct Counting;
@@ -62,43 +62,44 @@ fn main() {
 
 /// Nanoseconds and allocations for a token of a long thought.
 fn control(by_id: bool, options: &ThinkOptions) -> (f64, f64) {
-    let mut times = Vec::new();
-    let mut allocations = 0;
-    for _ in 0..TURNS {
-        let mut tags = ThinkTags::from_text("<think>", "</think>");
-        if by_id {
-            (tags.open_id, tags.close_id) = (Some(CLOSE - 1), Some(CLOSE));
-        }
-        let encode = |text: &[u8]| text.iter().map(|byte| u32::from(*byte)).collect();
-        let words = Words { encode: &encode, ends: &[END] };
-        let mut control = ThinkControl::new(Some(tags), InitialPhase::Open, options, words).expect("valid options");
-        control.begin(usize::MAX, 0, Duration::ZERO);
-        let mut step = |i: u32| {
-            // No token comes back, so that the loop guard has to look each time.
-            let id = i.wrapping_mul(7919) % (VOCABULARY - 1000);
-            let bytes: &[u8] = if i.is_multiple_of(7) { b" <word" } else { b" word." };
-            match control.plan() {
-                Plan::Sample(steer) => black_box(steer.forbid.len()),
-                _ => unreachable!("no limit is reached"),
-            };
-            assert_eq!(control.judge(id, bytes, false), Verdict::Commit);
-            black_box(control.accept(id, bytes).count());
-        };
-        // The buffers grow with the first tokens.
-        (0..64).for_each(&mut step);
-        let before = ALLOCATIONS.load(Relaxed);
-        let start = Instant::now();
-        (64..TOKENS).for_each(&mut step);
-        times.push(start.elapsed().as_nanos() as f64 / f64::from(TOKENS - 64));
-        allocations += ALLOCATIONS.load(Relaxed) - before;
+    let mut tags = ThinkTags::from_text("<think>", "</think>");
+    if by_id {
+        (tags.open_id, tags.close_id) = (Some(CLOSE - 1), Some(CLOSE));
     }
+    let encode = |text: &[u8]| text.iter().map(|byte| u32::from(*byte)).collect();
+    let words = Words { encode: &encode, ends: &[END] };
+    let mut control = ThinkControl::new(Some(tags), InitialPhase::Open, options, words).expect("valid options");
+    control.begin(usize::MAX, 0, Duration::ZERO);
+    let mut step = |i: u32| {
+        // No token comes back, so that the loop guard has to look each time.
+        let id = i.wrapping_mul(7919) % (VOCABULARY - 1000);
+        let bytes: &[u8] = if i.is_multiple_of(7) { b" <word" } else { b" word." };
+        match control.plan() {
+            Plan::Sample(steer) => black_box(steer.forbid.len()),
+            _ => unreachable!("no limit is reached"),
+        };
+        assert_eq!(control.judge(id, bytes, false), Verdict::Commit);
+        black_box(control.accept(id, bytes).count());
+    };
+    // The buffers grow with the first tokens.
+    (0..STRETCH).for_each(&mut step);
+    let mut times = Vec::with_capacity((TOKENS / STRETCH) as usize);
+    let before = ALLOCATIONS.load(Relaxed);
+    for stretch in 1..=TOKENS / STRETCH {
+        let start = Instant::now();
+        (stretch * STRETCH..(stretch + 1) * STRETCH).for_each(&mut step);
+        times.push(start.elapsed().as_nanos() as f64 / f64::from(STRETCH));
+    }
+    let allocations = ALLOCATIONS.load(Relaxed) - before;
     times.sort_by(f64::total_cmp);
-    (times[TURNS / 2], allocations as f64 / (TURNS as f64 * f64::from(TOKENS - 64)))
+    (times[times.len() / 2], allocations as f64 / f64::from(TOKENS))
 }
 
 /// What forbidding tokens adds to sampling.
 fn sampling() {
-    let logits: Vec<f32> = (0..VOCABULARY).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6).collect();
+    // Few tokens are likely, as after a real prompt.
+    let uniform = |i: u32| (f64::from(i.wrapping_mul(2_654_435_761)) + 0.5) / f64::from(u32::MAX);
+    let logits: Vec<f32> = (0..VOCABULARY).map(|i| (-2.0 * uniform(i).ln()) as f32).collect();
     let mut sampler = Sampler::new(SamplerOptions::default()).expect("valid options");
     let forbid = [CLOSE, END];
     let mut median = |steer: Steer<'_>| {

@@ -783,9 +783,9 @@ struct Told {
 
 fn tell(chat: &mut Chat, text: &str, options: &GenerateOptions, mut act: impl FnMut(&ThinkHandle, usize)) -> Told {
     let mut told = Told::default();
-    let mut reply = chat.send(text, options).unwrap();
+    let reply = chat.send(text, options).unwrap();
     let handle = reply.think_handle();
-    while let Some(event) = reply.next() {
+    for event in reply {
         match event.unwrap() {
             Event::Thought(text) => told.thought += &text,
             Event::Answer(text) => told.answer += &text,
@@ -804,7 +804,7 @@ fn tell(chat: &mut Chat, text: &str, options: &GenerateOptions, mut act: impl Fn
 #[test]
 fn a_real_thought_keeps_to_its_budget_and_is_answered() {
     let model = Model::open(SHIPPED).unwrap();
-    let think = ThinkOptions { budget: Some(40), ..Default::default() };
+    let think = ThinkOptions { budget: Some(40), message: Some("Enough.\n".into()), ..Default::default() };
     let told = tell(&mut chat(&model), QUESTION, &options(think), |_, _| {});
     let usage = told.usage;
     assert_eq!((usage.reasoning, told.done.unwrap().close), (40, CloseReason::Budget));
@@ -825,7 +825,7 @@ fn a_real_thought_keeps_to_its_budget_and_is_answered() {
 #[test]
 fn a_close_in_one_pass_leaves_the_same_bits_as_token_by_token() {
     let model = Model::open(SHIPPED).unwrap();
-    let think = ThinkOptions { budget: Some(40), ..Default::default() };
+    let think = ThinkOptions { budget: Some(40), message: Some("Enough.\n".into()), ..Default::default() };
     let mut chat = chat(&model);
     let state = {
         let mut reply = chat.send(QUESTION, &options(think)).unwrap();

@@ -1,5 +1,7 @@
 //! The controller: what may come next in a sequence, and what is forced.
 
+use std::time::Duration;
+
 use super::boundary::Ending;
 use super::budget::{Budget, Stand};
 use super::clock::Stopwatch;
@@ -12,7 +14,6 @@ use super::{
 };
 use crate::Result;
 use crate::sampler::{Raise, Steer};
-use std::time::Duration;
 
 /// What a controller has to know of the vocabulary.
 #[derive(Clone, Copy)]

@@ -131,6 +131,8 @@ enum Origin {
 #[derive(Debug, Clone)]
 pub struct ReasoningMachine {
     tags: Option<ThinkTags>,
+    /// The first bytes of all tags.
+    beginnings: Vec<u8>,
     initial: Phase,
     phase: Phase,
     /// Nothing but newlines has come since the phase began.
@@ -158,8 +160,13 @@ impl ReasoningMachine {
             (Some(tags), InitialPhase::Auto(tail)) if tags.left_closed(tail) => Phase::Closed,
             (Some(_), InitialPhase::Auto(_)) => Phase::Outside,
         };
+        let all = tags.iter().flat_map(|tags| tags.close.iter().chain(&tags.implicit).chain([&tags.open]));
+        let mut beginnings: Vec<u8> = all.filter_map(|tag| tag.first().copied()).collect();
+        beginnings.sort_unstable();
+        beginnings.dedup();
         let mut machine = Self {
             tags,
+            beginnings,
             initial,
             phase: initial,
             fresh: true,
@@ -289,6 +296,13 @@ impl ReasoningMachine {
     }
 
     fn read(&mut self, bytes: &[u8], origin: Origin) {
+        let begins_none = !bytes.iter().any(|byte| self.beginnings.contains(byte));
+        if self.held.is_empty() && !self.fresh && begins_none {
+            self.count_text(origin);
+            self.out.extend_from_slice(bytes);
+            self.spans.push((self.channel(), 0..bytes.len()));
+            return;
+        }
         let mut first = true;
         for &byte in bytes {
             if first {
@@ -382,7 +396,7 @@ impl ReasoningMachine {
         for (start, _) in &mut self.starts {
             *start -= n;
         }
-        let channel = if self.phase == Phase::Thinking { Channel::Thought } else { Channel::Answer };
+        let channel = self.channel();
         for byte in self.held.drain(..n) {
             let newline = matches!(byte, b'\n' | b'\r');
             if self.fresh && newline && self.tags.is_some() {
@@ -396,6 +410,10 @@ impl ReasoningMachine {
                 _ => self.spans.push((channel, at..at + 1)),
             }
         }
+    }
+
+    fn channel(&self) -> Channel {
+        if self.phase == Phase::Thinking { Channel::Thought } else { Channel::Answer }
     }
 
     fn count_text(&mut self, origin: Origin) {

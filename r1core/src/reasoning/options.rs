@@ -49,8 +49,8 @@ pub struct ThinkOptions {
     pub wait: String,
     /// What is written before a forced closing tag, on a new line; ends with a line break if the tag shall have its own
     /// line. `Some("")` only ends the line, `None` cuts where the thought stands. Left out where nothing was thought,
-    /// where the model has begun the tag or has ended its reply, and where there is no room. The default was chosen by
-    /// measurement.
+    /// where the model has begun the tag or has ended its reply, and where there is no room. Words that the model was not
+    /// trained to close with cost accuracy: measure them (`examples/think_budget.rs`). Default `Some("")`.
     pub message: Option<String>,
     /// Tokens kept for the answer where the number of tokens is limited (by the caller or the context): the thought is
     /// closed in time. `None` takes a quarter of the limit, at most 512, and nothing below 16; 0 keeps none and closes
@@ -180,10 +180,6 @@ pub enum ToolInThink {
     ImplicitClose(Vec<String>),
 }
 
-/// Until a measurement says otherwise: what Qwen3 is documented to close with.
-pub(super) const MESSAGE: &str =
-    "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n";
-
 impl Default for ThinkOptions {
     fn default() -> Self {
         Self {
@@ -197,7 +193,7 @@ impl Default for ThinkOptions {
             minimum: 0,
             max_extensions: 0,
             wait: "Wait".to_owned(),
-            message: Some(MESSAGE.to_owned()),
+            message: Some(String::new()),
             answer_reserve: None,
             deadline_think: None,
             deadline_total: None,

@@ -117,4 +117,17 @@ mod tests {
             assert_eq!((tags.left_open(tail), tags.left_closed(tail)), (open, closed), "{tail:?}");
         }
     }
+
+    #[test]
+    fn the_tokens_of_a_prompts_thought_are_those_after_its_last_tag() {
+        let pieces = [&b"<think>"[..], b"<th", b"ink>\n", b"a", b"b"];
+        let by_bytes = ThinkTags::from_text("<think>", "</think>");
+        let by_id = ThinkTags { open_id: Some(0), ..by_bytes.clone() };
+        for (prompt, bytes, id) in
+            [(&[0, 3, 4][..], 2, 2), (&[3, 1, 2, 3, 4, 3], 3, 0), (&[0, 3, 0, 4], 1, 1), (&[3, 4], 0, 0), (&[], 0, 0)]
+        {
+            let count = |tags: &ThinkTags| tags.thought_tokens(prompt, |id| pieces[id as usize]);
+            assert_eq!((count(&by_bytes), count(&by_id)), (bytes, id), "{prompt:?}");
+        }
+    }
 }
