@@ -1,5 +1,6 @@
 //! What a host may rely on when it limits a thought: bounds that hold, one close, counts that add up, whole characters,
 //! clean streams. Most tests let scripted tokens play the model; some run the model that ships.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

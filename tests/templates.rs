@@ -152,7 +152,10 @@ fn presets_are_chosen_explicitly_or_not_at_all() {
         "i.e., <think> reasoning process here </think> <answer> answer here </answer>. User:  Q . Assistant:"
     ));
     assert_eq!(ChatTemplate::for_model(Some("file"), None, "", "").unwrap().source(), "file");
-    assert_eq!(ChatTemplate::for_model(Some("file"), Some("text"), "", "").unwrap().source(), "text");
+    assert_eq!(ChatTemplate::for_model(Some("file"), Some("{{ x }}"), "", "").unwrap().source(), "{{ x }}");
+    let misspelt = ChatTemplate::for_model(Some("file"), Some("chat-ml"), "", "").unwrap_err();
+    assert_eq!(misspelt.kind(), ErrorKind::NoTemplate);
+    assert!(misspelt.remedy_text().unwrap().contains("chatml"));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{json, methods, python, scan, time};
 /// Steps and data of a render before what the messages add (see minijinja's notes on fuel). Templates of known models
 /// use a few hundred per message.
 const FUEL: u64 = 400_000;
-/// Limits recursion of macros and loops, in minijinja's measure: some 25 macros deep, which fits a small stack.
+/// Limits recursion of macros and loops in minijinja's measure: some 25 macros deep.
 const RECURSION: usize = 100;
 /// Deepest nesting of lists and dictionaries.
 const MAX_DEPTH: u32 = 64;

@@ -15,6 +15,7 @@ mod presets;
 mod prompt;
 mod python;
 mod scan;
+mod stack;
 mod template;
 mod time;
 

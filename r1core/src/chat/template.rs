@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::presets::PRESETS;
 use super::prompt::{Guard, Prompt};
+use super::stack::on_deep_stack;
 use super::{Message, Role, engine, scan};
 use crate::{Error, ErrorKind, Result};
 
@@ -65,7 +66,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`ErrorKind::Template`] with the line, or [`ErrorKind::Limit`] for one that is too long or nested too deeply.
     pub fn parse(source: &str, bos: &str, eos: &str) -> Result<Self> {
-        let environment = engine::compile(scan::prepare(source)?).map_err(explain)?;
+        let environment = on_deep_stack(|| engine::compile(scan::prepare(source)?).map_err(explain))?;
         Ok(Self { environment, source: source.to_owned(), bos: bos.to_owned(), eos: eos.to_owned() })
     }
 
@@ -85,21 +86,25 @@ impl ChatTemplate {
     /// guess.
     ///
     /// # Errors
-    /// [`ErrorKind::NoTemplate`] when there is neither, with a remedy that lists the presets; and those of
+    /// [`ErrorKind::NoTemplate`] when there is neither, or no preset of that name, with a remedy that lists the presets;
+    /// and those of
     /// [`parse`](Self::parse).
     pub fn for_model(from_file: Option<&str>, explicit: Option<&str>, bos: &str, eos: &str) -> Result<Self> {
-        let Some(source) = explicit.or(from_file) else {
+        let none = |what: String| {
             let presets: Vec<_> = Self::presets().collect();
-            return Err(Error::new(ErrorKind::NoTemplate, "the file has no chat template")
-                .key("tokenizer.chat_template")
-                .remedy(format!("Choose one by name ({}) or pass template text", presets.join(", "))));
+            Error::new(ErrorKind::NoTemplate, what)
+                .remedy(format!("choose one by name ({}) or pass template text", presets.join(", ")))
         };
-        if explicit.is_some()
-            && let Some(preset) = Self::builtin(source, bos, eos)
-        {
-            return Ok(preset);
+        match (explicit, from_file) {
+            (Some(choice), _) => match Self::builtin(choice, bos, eos) {
+                Some(preset) => Ok(preset),
+                // A misspelt name is not a template: one that prints no message is of no use.
+                None if !choice.contains('{') => Err(none(format!("there is no chat template '{choice}'"))),
+                None => Self::parse(choice, bos, eos),
+            },
+            (None, Some(own)) => Self::parse(own, bos, eos),
+            (None, None) => Err(none("the file has no chat template".into()).key("tokenizer.chat_template")),
         }
-        Self::parse(source, bos, eos)
     }
 
     /// The text it was compiled from.
@@ -179,7 +184,8 @@ impl ChatTemplate {
         }
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = options.now.unwrap_or_else(clock);
-        let mut text = engine::render(&self.environment, variables, input, count, now).map_err(explain)?;
+        let render = || engine::render(&self.environment, variables, input, count, now).map_err(explain);
+        let mut text = on_deep_stack(render)?;
         if options.force_think && generation && text.ends_with("<｜Assistant｜>") {
             text.push_str("<think>\n");
         }
