@@ -125,6 +125,27 @@ class Stream : public detail::Handle<r1_stream, r1_stream_free> {
     using Handle::Handle;
     /// Works until the next event; false when there are no more.
     bool next(r1_event& event) { return detail::call(r1_stream_next, get(), &event) == R1_OK; }
+
+    // From any thread, while another one is inside next(). They return where the reply is: R1_REPLY_*, or 0 without a
+    // stream.
+    /// Asks for the answer now.
+    std::int32_t close_thought() const noexcept {
+        std::int32_t phase = 0;
+        r1_think_close(get(), &phase);
+        return phase;
+    }
+    /// Sets the budget of the whole reply.
+    std::int32_t set_budget(std::uint64_t tokens) const noexcept {
+        std::int32_t phase = 0;
+        r1_think_set_budget(get(), tokens, &phase);
+        return phase;
+    }
+    /// How far the reply is; all zeros without a stream.
+    r1_think_state state() const noexcept {
+        r1_think_state state = R1_THINK_STATE_INIT;
+        r1_think_get_state(get(), &state);
+        return state;
+    }
 };
 
 /// Text to tokens and back.

@@ -47,6 +47,10 @@ pub mod chat;
 
 pub mod session;
 
+pub mod think;
+
 pub mod generate;
 
 pub mod stream;
+
+pub mod steer;

@@ -24,6 +24,8 @@ int main(int argc, char** argv) {
     std::string thought, answer;
     r1_event event = R1_EVENT_INIT;
     while (stream.next(event)) (event.kind == R1_EVENT_THOUGHT ? thought : answer) += r1::text(event);
+    CHECK(stream.state().phase == R1_REPLY_ENDED && stream.close_thought() == R1_REPLY_ENDED);
+    CHECK(stream.state().reasoning_tokens > 0 && r1::Stream().set_budget(1) == 0 && r1::Stream().state().phase == 0);
     CHECK(!thought.empty() && answer.find("888") != std::string::npos);
 
     const r1::Model model(argv[1]);
