@@ -35,8 +35,9 @@
  * NULL. If your program asks for something newer than the library that it runs with, the call gives R1_ERR_VERSION.
  *
  * Threads. "const T*" arguments of model, tokenizer, cancel, error and string may be used by any number of threads at
- * once. Session, chat and stream are for one thread at a time, any thread; a call that comes meanwhile gives
- * R1_ERR_BUSY instead of waiting, except r1_think_*, which steer a reply from any thread at any time. Each opaque type below says more.
+ * once. Session, chat, stream and vote are for one thread at a time, any thread; a call that comes meanwhile gives
+ * R1_ERR_BUSY instead of waiting, except r1_think_*, which steer a reply from any thread at any time. Each opaque
+ * type below says more.
  *
  * Callbacks run on the thread that made the call, or for the log on the thread whose call is logged. They must not
  * throw, and must not call functions of this library, which would give R1_ERR_REENTRANT, except those that say
@@ -84,6 +85,10 @@
 #define R1_THINK_STATE_INIT {sizeof(r1_think_state), 0, 0, 0, 0, 0, 0}
 #define R1_GENERATE_OPTIONS_INIT \
     {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+#define R1_VOTE_OPTIONS_INIT {sizeof(r1_vote_options), 0, NULL, NULL, NULL, 0, 0}
+#define R1_VOTE_EVENT_INIT \
+    {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0}
 #define R1_EVENT_INIT \
     {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -315,6 +320,43 @@
 /// As a budget: no limit.
 #define R1_THINK_UNLIMITED UINT64_MAX
 
+/// Starts as many samples at once as `batch` admits: the shortest wait. Otherwise a sample starts only when those that
+/// run could not end the vote even if they agreed: the fewest tokens.
+#define R1_VOTE_EAGER 1
+
+/// The answers of all samples count. Otherwise those count whose thought the model closed by itself and whose reply is
+/// complete, as long as there is one.
+#define R1_VOTE_ALL 2
+
+/// The prompt has been read, or every running sample has one token more. Fields: `running`, `finished`, `tokens`.
+#define R1_VOTE_PROGRESS 1
+
+/// A sample has ended by itself. Fields: `sample`, `answer` to `thought_len`, `finish`, `close`, `tokens`,
+/// `prompt_tokens` to `decode_ns`.
+#define R1_VOTE_SAMPLE 2
+
+/// The vote is over; the next call gives `R1_DONE`. Fields: all but `running`, `finish` and `close`. The texts are those
+/// of the sample that stands for the result.
+#define R1_VOTE_DONE 3
+
+/// All samples have ended.
+#define R1_VOTED_ALL 1
+
+/// The rest could not change the winner.
+#define R1_VOTED_CERTAIN 2
+
+/// The rule `window:N` held.
+#define R1_VOTED_WINDOW 3
+
+/// The rule `beta:P` held.
+#define R1_VOTED_BETA 4
+
+/// The rule `first:M` held.
+#define R1_VOTED_FIRST 5
+
+/// The cancel token fired; the answer is the leader's.
+#define R1_VOTED_CANCELLED 6
+
 /// Stops work from another thread. Named in the options of a model load or of a session; one token may serve many. Work
 /// looks at it between tensors while loading, between layers in a prompt and before every token of a reply, so it ends
 /// within one of those steps. A token stays fired until it is reset. Any number of threads may use it at once.
@@ -347,6 +389,10 @@ typedef struct r1_string r1_string;
 
 /// A vocabulary with its rules. Immutable: any number of threads may use one at once.
 typedef struct r1_tokenizer r1_tokenizer;
+
+/// A vote that is being held. For one thread at a time, any thread: a call from a second one meanwhile gives
+/// `R1_ERR_BUSY`. Its session or chat is in use until the vote has given `R1_VOTE_DONE`, failed, or been freed.
+typedef struct r1_vote r1_vote;
 
 /// What a call came to: `R1_OK`, `R1_DONE`, or one of `R1_ERR_*`, which are all positive. Numbers are never reused.
 typedef int32_t r1_status;
@@ -659,6 +705,103 @@ typedef struct {
     /// Tokens that may still turn out to be a tag; in none of the other counts.
     uint64_t pending_tokens;
 } r1_think_state;
+
+/// How a vote is held. All zeros but `struct_size` take 16 samples as the DeepSeek-R1 paper does, read mathematical
+/// answers, and stop as soon as the winner is certain. Texts are read during the call only.
+typedef struct {
+    /// `sizeof(r1_vote_options)`.
+    uint32_t struct_size;
+    /// `R1_VOTE_EAGER`, `R1_VOTE_ALL`.
+    uint32_t flags;
+    /// How each sample is generated, with a seed of its own that is made from the one given; NULL takes the defaults.
+    /// Tokens are not reported.
+    const r1_generate_options *generate;
+    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, whose first
+    /// group is the answer. NULL takes `math`.
+    const char *answer_kind;
+    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N agree),
+    /// `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes `certain`.
+    const char *early_stop;
+    /// Samples at most, up to 4096. 0 takes 16.
+    uint32_t samples;
+    /// Samples that run together at most. 0 sets no limit.
+    uint32_t batch;
+} r1_vote_options;
+
+/// The votes for one answer.
+typedef struct {
+    /// The answer: UTF-8, followed by NUL.
+    const char *answer;
+    /// Samples that gave it.
+    uint64_t votes;
+} r1_vote_count;
+
+/// One step of a vote. Fields that the kind does not name are 0. Skip kinds that you do not know: later versions may
+/// add some. Pointers are valid until the next call on this vote.
+typedef struct {
+    /// `sizeof(r1_vote_event)`, set by the host.
+    uint32_t struct_size;
+    /// `R1_VOTE_PROGRESS`, `R1_VOTE_SAMPLE`, `R1_VOTE_DONE`.
+    int32_t kind;
+    /// The text under which the sample's answer is counted, or the winning one: UTF-8, followed by NUL. NULL without an
+    /// answer.
+    const char *answer;
+    /// The reply without its thought: UTF-8, followed by NUL. NULL where no sample stands for the result.
+    const char *text;
+    /// The thought, likewise.
+    const char *thought;
+    /// The votes for every answer, most first.
+    const r1_vote_count *counts;
+    /// Bytes of `answer`, without the NUL.
+    uint64_t answer_len;
+    /// Bytes of `text`, without the NUL.
+    uint64_t text_len;
+    /// Bytes of `thought`, without the NUL.
+    uint64_t thought_len;
+    /// Number of `counts` entries.
+    uint64_t count_count;
+    /// The sample's number, from 0; in `R1_VOTE_DONE` that of the sample that stands for the result, -1 for none.
+    int64_t sample;
+    /// Samples that gave the winning answer.
+    uint64_t votes;
+    /// Its share of the votes that counted, 0 to 1.
+    double confidence;
+    /// Samples that run.
+    uint64_t running;
+    /// Samples that have ended by themselves.
+    uint64_t finished;
+    /// Samples that the vote could have taken.
+    uint64_t limit;
+    /// Generated tokens: of the sample, or of all samples so far.
+    uint64_t tokens;
+    /// An estimate of the tokens that ending early saved.
+    uint64_t saved;
+    /// Why the vote ended: `R1_VOTED_*`.
+    int32_t reason;
+    /// Why the sample ended: `R1_FINISH_*`.
+    int32_t finish;
+    /// Why its thought ended: `R1_CLOSE_*`.
+    int32_t close;
+    /// 0: none are defined yet.
+    uint32_t flags;
+    /// As in `r1_event`; in `R1_VOTE_DONE` of all samples together, for which the prompt was read once. So with those
+    /// that follow.
+    uint64_t prompt_tokens;
+    /// See `prompt_tokens`.
+    uint64_t cached_tokens;
+    /// See `prompt_tokens`.
+    uint64_t reasoning_tokens;
+    /// See `prompt_tokens`.
+    uint64_t tag_tokens;
+    /// See `prompt_tokens`.
+    uint64_t forced_tokens;
+    /// See `prompt_tokens`.
+    uint64_t answer_tokens;
+    /// See `prompt_tokens`.
+    uint64_t prefill_ns;
+    /// See `prompt_tokens`.
+    uint64_t decode_ns;
+} r1_vote_event;
 
 /// The call did what it says.
 #define R1_OK 0
@@ -1169,6 +1312,55 @@ r1_status r1_think_set_budget(const r1_stream *stream,
 ///
 /// Errors: `R1_ERR_NULL_ARG`, `R1_ERR_HANDLE`, `R1_ERR_VERSION`.
 R1_API r1_status r1_think_get_state(const r1_stream *stream, r1_think_state *state);
+
+/// Fills `size` bytes, which is `sizeof(r1_vote_options)`, with the defaults; as `R1_VOTE_OPTIONS_INIT` does.
+R1_API r1_status r1_vote_options_init(r1_vote_options *options, size_t size);
+
+/// Begins a vote: appends `tokens` (none, if the session has some) and votes on what follows. Returns at once; the work
+/// is done in `r1_vote_next`. The session holds the prompt afterwards. `options` may be NULL. Free the vote with
+/// `r1_vote_free`.
+///
+/// Errors: as `r1_session_generate`; `R1_ERR_ARGUMENT` for an unknown kind of answer or rule, and for too many samples.
+R1_API
+R1_NODISCARD
+r1_status r1_session_vote(r1_session *session,
+                          const uint32_t *tokens,
+                          size_t count,
+                          const r1_vote_options *options,
+                          r1_vote **out,
+                          r1_error **err);
+
+/// Sends a user's message and begins a vote on the reply. Returns at once; the work is done in `r1_vote_next`. The
+/// message and the reply that stands for the result join the conversation when the vote ends; a vote that is freed
+/// before forgets them. `options` may be NULL. Free the vote with `r1_vote_free`.
+///
+/// Errors: as `r1_chat_send` and `r1_session_vote`.
+R1_API
+R1_NODISCARD
+r1_status r1_chat_vote(r1_chat *chat,
+                       const char *text,
+                       size_t text_len,
+                       const r1_vote_options *options,
+                       r1_vote **out,
+                       r1_error **err);
+
+/// Works until the next event and writes it: `R1_OK`. When there are no more, `R1_DONE`, and nothing is written.
+/// `event->struct_size` must be set, as `R1_VOTE_EVENT_INIT` does.
+///
+/// A fired cancel token is no error: the vote ends with `R1_VOTED_CANCELLED`. After `R1_ERR_BUSY` the call can be
+/// repeated; any other error ends the vote.
+///
+/// Errors: as `r1_stream_next`.
+R1_API
+R1_NODISCARD
+r1_status r1_vote_next(r1_vote *vote,
+                       r1_vote_event *event,
+                       r1_error **err);
+
+/// Frees a vote; one that has not ended is broken off. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`.
+/// Any thread, callbacks included.
+R1_API
+r1_status r1_vote_free(r1_vote *vote);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -33,6 +33,15 @@ pub(crate) struct OwnChat {
     fresh: Option<CancelToken>,
 }
 
+impl OwnChat {
+    /// Forgets that a progress function stopped an earlier call.
+    pub(crate) fn renew(&self) {
+        if let Some(token) = &self.fresh {
+            token.reset();
+        }
+    }
+}
+
 /// Tells the template to let the model think; for templates that can be told.
 pub const R1_CHAT_THINK: u32 = 1;
 /// Tells the template not to let the model think; for templates that can be told.
@@ -118,9 +127,7 @@ pub unsafe extern "C" fn r1_chat_send(
         let mut chat = object.take()?;
         let options = generate::read(caller, options, chat.chat.session().model())?;
         let state = chat.chat.begin(text, &options)?;
-        if let Some(token) = &chat.fresh {
-            token.reset();
-        }
+        chat.renew();
         object.begin_stream();
         drop(chat);
         out.set(stream::give(Owner::Chat(object), state)?);

@@ -54,3 +54,5 @@ pub mod generate;
 pub mod stream;
 
 pub mod steer;
+
+pub mod vote;

@@ -310,7 +310,7 @@ impl OwnSession {
     }
 
     /// Forgets that a progress function stopped an earlier call.
-    fn renew(&self) {
+    pub(crate) fn renew(&self) {
         if let Some(token) = &self.fresh {
             token.reset();
         }

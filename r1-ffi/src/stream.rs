@@ -181,6 +181,15 @@ pub(crate) enum Owner {
     Chat(Ref<ChatObject>),
 }
 
+impl Owner {
+    pub(crate) fn end_stream(&self) {
+        match self {
+            Owner::Session(session) => session.end_stream(),
+            Owner::Chat(chat) => chat.end_stream(),
+        }
+    }
+}
+
 /// A generation and what the last event points to.
 pub(crate) struct Reader {
     owner: Owner,
@@ -280,10 +289,7 @@ impl Reader {
     /// Lets the owner go on without this stream.
     fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
-            match &self.owner {
-                Owner::Session(session) => session.end_stream(),
-                Owner::Chat(chat) => chat.end_stream(),
-            }
+            self.owner.end_stream();
         }
     }
 }
@@ -328,11 +334,11 @@ impl r1_event {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn finish(finish: Finish) -> i32 {
+pub(crate) fn finish(finish: Finish) -> i32 {
     match finish {
         Finish::Stop => R1_FINISH_STOP,
         Finish::Length => R1_FINISH_LENGTH,
@@ -343,7 +349,7 @@ fn finish(finish: Finish) -> i32 {
     }
 }
 
-fn close(close: CloseReason) -> i32 {
+pub(crate) fn close(close: CloseReason) -> i32 {
     match close {
         CloseReason::None => R1_CLOSE_NONE,
         CloseReason::Natural => R1_CLOSE_NATURAL,

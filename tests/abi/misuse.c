@@ -384,6 +384,80 @@ static void steering(void) {
     EXPECT_BARE(R1_OK, r1_chat_free(talk));
 }
 
+static void votes(void) {
+    static const char* const kinds[] = {"", "essay", "regex:(", "Math"};
+    static const char* const rules[] = {"", "window:0", "window:-1", "beta:0.4", "beta:nan", "first:x", "Certain"};
+    r1_vote *vote = NULL, *second = NULL;
+    r1_stream* stream = NULL;
+    uint32_t token = 5;
+    FUTURE(r1_vote_event) event;
+    memset(&event, 0, sizeof event);
+    event.known.struct_size = sizeof event;
+    r1_vote_options options = R1_VOTE_OPTIONS_INIT;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        options.answer_kind = kinds[i];
+        EXPECT(R1_ERR_ARGUMENT, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    }
+    options.answer_kind = "\xff";
+    EXPECT(R1_ERR_UTF8, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    options.answer_kind = NULL;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        options.early_stop = rules[i];
+        EXPECT(R1_ERR_ARGUMENT, r1_session_vote(session, &token, 1, &options, &vote, &err));
+    }
+    options.early_stop = NULL;
+    options.samples = 4097;
+    EXPECT(R1_ERR_ARGUMENT, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    options.samples = 2;
+    options.flags = 4;
+    EXPECT(R1_ERR_VERSION, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    options.flags = 0;
+    r1_generate_options generate = defaults();
+    options.generate = &generate;
+    generate.temperature = (float)NAN;
+    EXPECT(R1_ERR_ARGUMENT, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    generate = defaults();
+    generate.struct_size--;
+    EXPECT(R1_ERR_VERSION, r1_session_vote(session, &token, 1, &options, &vote, &err));
+    options.struct_size = 3;
+    EXPECT(R1_ERR_VERSION, r1_session_vote(session, &token, 1, &options, &vote, &err));
+    EXPECT_BARE(R1_ERR_VERSION, r1_vote_options_init(&options, 3));
+    EXPECT_BARE(R1_ERR_NULL_ARG, r1_vote_options_init(NULL, sizeof options));
+    EXPECT_BARE(R1_OK, r1_vote_options_init(&options, sizeof options));
+
+    EXPECT(R1_ERR_NULL_ARG, r1_chat_vote(NULL, "a", 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_chat_vote(chat, NULL, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_chat_vote(chat, "a", 1, NULL, NULL, &err));
+    EXPECT(R1_ERR_UTF8, r1_chat_vote(chat, "\xff", 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_session_vote(NULL, &token, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_session_vote(session, NULL, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_HANDLE, r1_session_vote((r1_session*)chat, &token, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_vote_next(NULL, &event.known, &err));
+    EXPECT_BARE(R1_OK, r1_vote_free(NULL));
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        EXPECT(R1_ERR_HANDLE, r1_vote_next((r1_vote*)garbage[i], &event.known, &err));
+        EXPECT_BARE(R1_ERR_HANDLE, r1_vote_free((r1_vote*)garbage[i]));
+    }
+    CHECK(vote == NULL && event.known.kind == 0);
+
+    options.samples = 2;
+    EXPECT(R1_OK, r1_chat_vote(chat, "1+1", 3, &options, &vote, &err));
+    EXPECT(R1_ERR_BUSY, r1_chat_vote(chat, "1+1", 3, &options, &second, &err));
+    EXPECT(R1_ERR_BUSY, r1_chat_send(chat, "1+1", 3, NULL, &stream, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_vote_next(vote, NULL, &err));
+    event.known.struct_size = 8;
+    EXPECT(R1_ERR_VERSION, r1_vote_next(vote, &event.known, &err));
+    event.known.struct_size = sizeof event;
+    EXPECT(R1_OK, r1_vote_next(vote, &event.known, &err));
+    CHECK(event.known.kind == R1_VOTE_PROGRESS && event.known.running > 0 && event.known.text == NULL);
+    EXPECT_BARE(R1_ERR_HANDLE, r1_think_close((r1_stream*)vote, NULL));
+    EXPECT_BARE(R1_ERR_HANDLE, r1_stream_free((r1_stream*)vote));
+    EXPECT_BARE(R1_OK, r1_vote_free(vote));
+    EXPECT_BARE(R1_ERR_HANDLE, r1_vote_free(vote));
+    EXPECT(R1_ERR_HANDLE, r1_vote_next(vote, &event.known, &err));
+    CHECK(second == NULL && stream == NULL);
+}
+
 static void files(void) {
     static const char page[] = "<!DOCTYPE html><html><body>not found</body></html>";
     r1_model* made = NULL;
@@ -495,6 +569,7 @@ int main(int argc, char** argv) {
     values();
     thoughts();
     steering();
+    votes();
     files();
     conversations();
     EXPECT_BARE(R1_OK, r1_model_free(model));

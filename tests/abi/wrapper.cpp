@@ -38,6 +38,14 @@ int main(int argc, char** argv) {
     CHECK(session.get() == nullptr && moved.tokens() == fork.tokens() && moved.logits() == fork.logits());
     CHECK(model.info().find("\"layers\":") != std::string::npos);
 
+    r1_vote_options few = R1_VOTE_OPTIONS_INIT;
+    few.samples = 2;
+    r1::Chat chat(model);
+    r1::Vote vote = chat.vote("What is 37 * 24?", &few);
+    const r1_vote_event voted = vote.result();
+    CHECK(voted.kind == R1_VOTE_DONE && voted.limit == 2 && voted.text_len > 0);
+    CHECK(chat.messages().find("assistant") != std::string::npos);
+
     r1::Cancel cancel;
     cancel.fire();
     try {
