@@ -335,8 +335,8 @@
 /// `prompt_tokens` to `decode_ns`.
 #define R1_VOTE_SAMPLE 2
 
-/// The vote is over; the next call gives `R1_DONE`. Fields: all but `running`, `finish` and `close`. The texts are those
-/// of the sample that stands for the result.
+/// The vote is over; the next call gives `R1_DONE`. Fields: all but `running`, `finish` and `close`. The texts are
+/// those of the sample that stands for the result.
 #define R1_VOTE_DONE 3
 
 /// All samples have ended.
@@ -380,7 +380,8 @@ typedef struct r1_model r1_model;
 typedef struct r1_session r1_session;
 
 /// A reply in the making. For one thread at a time, any thread: a call from a second one meanwhile gives
-/// `R1_ERR_BUSY`, except `r1_think_*`, which any thread may call at any time. Its session or chat is in use until the stream has given `R1_EVENT_DONE`, failed, or been freed.
+/// `R1_ERR_BUSY`, except `r1_think_*`, which any thread may call at any time. Its session or chat is in use until the
+/// stream has given `R1_EVENT_DONE`, failed, or been freed.
 typedef struct r1_stream r1_stream;
 
 /// A text made by the library. Owned by the caller: free it with `r1_string_free`. Immutable: any number of threads may
@@ -719,8 +720,8 @@ typedef struct {
     /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, whose first
     /// group is the answer. NULL takes `math`.
     const char *answer_kind;
-    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N agree),
-    /// `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes `certain`.
+    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
+    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes `certain`.
     const char *early_stop;
     /// Samples at most, up to 4096. 0 takes 16.
     uint32_t samples;
@@ -1288,8 +1289,8 @@ R1_API
 r1_status r1_stream_free(r1_stream *stream);
 
 /// Asks for the answer now: the thought is closed before the next token, with `R1_CLOSE_INTERRUPT`. `phase`, which may
-/// be NULL, gets where the reply is at this moment, `R1_REPLY_*`; where that is not `R1_REPLY_THINKING` there is nothing
-/// to close and the request is forgotten.
+/// be NULL, gets where the reply is at this moment, `R1_REPLY_*`; where that is not `R1_REPLY_THINKING` there is
+/// nothing to close and the request is forgotten.
 ///
 /// Takes no lock and never gives `R1_ERR_BUSY`: any thread, while another one is inside `r1_stream_next`; callbacks
 /// included, and signal handlers unless the stream is being freed meanwhile.

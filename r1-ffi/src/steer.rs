@@ -43,8 +43,8 @@ pub struct r1_think_state {
 sized!(r1_think_state, pending_tokens: u64);
 
 /// Asks for the answer now: the thought is closed before the next token, with `R1_CLOSE_INTERRUPT`. `phase`, which may
-/// be NULL, gets where the reply is at this moment, `R1_REPLY_*`; where that is not `R1_REPLY_THINKING` there is nothing
-/// to close and the request is forgotten.
+/// be NULL, gets where the reply is at this moment, `R1_REPLY_*`; where that is not `R1_REPLY_THINKING` there is
+/// nothing to close and the request is forgotten.
 ///
 /// Takes no lock and never gives `R1_ERR_BUSY`: any thread, while another one is inside `r1_stream_next`; callbacks
 /// included, and signal handlers unless the stream is being freed meanwhile.

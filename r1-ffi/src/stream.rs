@@ -18,7 +18,8 @@ use crate::sized::sized;
 use crate::status::*;
 
 /// A reply in the making. For one thread at a time, any thread: a call from a second one meanwhile gives
-/// `R1_ERR_BUSY`, except `r1_think_*`, which any thread may call at any time. Its session or chat is in use until the stream has given `R1_EVENT_DONE`, failed, or been freed.
+/// `R1_ERR_BUSY`, except `r1_think_*`, which any thread may call at any time. Its session or chat is in use until the
+/// stream has given `R1_EVENT_DONE`, failed, or been freed.
 pub struct r1_stream {
     _private: (),
 }

@@ -41,8 +41,8 @@ pub const R1_VOTE_PROGRESS: i32 = 1;
 /// A sample has ended by itself. Fields: `sample`, `answer` to `thought_len`, `finish`, `close`, `tokens`,
 /// `prompt_tokens` to `decode_ns`.
 pub const R1_VOTE_SAMPLE: i32 = 2;
-/// The vote is over; the next call gives `R1_DONE`. Fields: all but `running`, `finish` and `close`. The texts are those
-/// of the sample that stands for the result.
+/// The vote is over; the next call gives `R1_DONE`. Fields: all but `running`, `finish` and `close`. The texts are
+/// those of the sample that stands for the result.
 pub const R1_VOTE_DONE: i32 = 3;
 
 /// All samples have ended.
@@ -73,8 +73,8 @@ pub struct r1_vote_options {
     /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, whose first
     /// group is the answer. NULL takes `math`.
     pub answer_kind: *const c_char,
-    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N agree),
-    /// `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes `certain`.
+    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
+    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes `certain`.
     pub early_stop: *const c_char,
     /// Samples at most, up to 4096. 0 takes 16.
     pub samples: u32,

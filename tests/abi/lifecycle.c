@@ -164,6 +164,57 @@ static void sessions(r1_model* model) {
     EXPECT_BARE(R1_OK, r1_session_free(fork));
 }
 
+/* The usage event of a reply to one question, and why its thought ended. */
+static r1_event think(r1_model* model, const r1_think_options* options, int32_t* close) {
+    static char thought[1 << 16], answer[1 << 16];
+    r1_event usage = R1_EVENT_INIT, done = R1_EVENT_INIT;
+    r1_generate_options greedy = R1_GENERATE_OPTIONS_INIT;
+    r1_chat* chat = NULL;
+    r1_stream* stream = NULL;
+    greedy.flags = R1_GENERATE_GREEDY;
+    greedy.think = options;
+    EXPECT(R1_OK, r1_chat_new(model, NULL, &chat, &err));
+    EXPECT(R1_OK, r1_chat_send(chat, "What is 37 * 24?", R1_NUL, &greedy, &stream, &err));
+    collect(stream, thought, answer, &usage, &done);
+    CHECK(usage.thinking_ns + usage.answering_ns == usage.decode_ns);
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+    EXPECT_BARE(R1_OK, r1_chat_free(chat));
+    *close = done.close;
+    return usage;
+}
+
+static void thoughts(r1_model* model) {
+    r1_think_options options = R1_THINK_OPTIONS_INIT;
+    int32_t close = 0;
+    r1_event free_to_think = think(model, NULL, &close);
+    CHECK(close == R1_CLOSE_NATURAL && free_to_think.forced_tokens == 0 && free_to_think.reasoning_tokens > 8);
+
+    options.budget = 8;
+    r1_event brief = think(model, &options, &close);
+    CHECK(close == R1_CLOSE_BUDGET && brief.reasoning_tokens <= 8 && brief.forced_tokens > 2);
+    options.flags = R1_THINK_NO_MESSAGE;
+    r1_event curt = think(model, &options, &close);
+    CHECK(close == R1_CLOSE_BUDGET && curt.forced_tokens < brief.forced_tokens);
+    options.flags = 0;
+    options.message = "I stop here.";
+    r1_event told = think(model, &options, &close);
+    CHECK(told.forced_tokens > curt.forced_tokens && told.forced_tokens != brief.forced_tokens);
+    options.message = NULL;
+    options.boundary = R1_BOUNDARY_LINE;
+    options.grace = 100;
+    r1_event line = think(model, &options, &close);
+    CHECK(close == R1_CLOSE_BUDGET && line.reasoning_tokens > 8 && line.reasoning_tokens <= 108);
+
+    r1_think_options_init(&options, sizeof options);
+    options.flags = R1_THINK_NOTHING;
+    CHECK(think(model, &options, &close).reasoning_tokens == 0 && close == R1_CLOSE_BUDGET);
+    options.flags = 0;
+    options.extensions = 1;
+    options.wait = "Hmm";
+    r1_event longer = think(model, &options, &close);
+    CHECK(longer.reasoning_tokens > free_to_think.reasoning_tokens && longer.forced_tokens > 0);
+}
+
 /* A vote's samples and result agree with each other. */
 static void votes(r1_model* model) {
     r1_chat* chat = NULL;
@@ -185,7 +236,8 @@ static void votes(r1_model* model) {
             tokens += event.tokens;
             CHECK(event.sample >= 0 && event.sample < 3 && strlen(event.text) == event.text_len);
             CHECK(event.thought != NULL && strlen(event.thought) == event.thought_len && event.finish != 0);
-            CHECK(event.tokens == event.reasoning_tokens + event.tag_tokens + event.forced_tokens + event.answer_tokens);
+            uint64_t forced = event.tag_tokens + event.forced_tokens;
+            CHECK(event.tokens == event.reasoning_tokens + forced + event.answer_tokens);
         }
         if (event.kind == R1_VOTE_DONE) break;
     }
@@ -278,6 +330,7 @@ int main(int argc, char** argv) {
     tokens_there_and_back(model);
     descriptions(model);
     sessions(model);
+    thoughts(model);
     votes(model);
     chats(model, thought, answer);
     return report();
