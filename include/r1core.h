@@ -363,7 +363,7 @@
 typedef struct r1_cancel r1_cancel;
 
 /// A conversation on a session of its own. For one thread at a time, any thread: a call from a second one meanwhile
-/// gives `R1_ERR_BUSY`, and so does a new message while the stream of the last one has not ended.
+/// gives `R1_ERR_BUSY`, and so does a new message while the stream or vote of the last one has not ended.
 typedef struct r1_chat r1_chat;
 
 /// Why a call failed: a code and a sentence that names the place (file, key, tensor, byte) and often a remedy. Owned by
@@ -375,8 +375,8 @@ typedef struct r1_error r1_error;
 typedef struct r1_model r1_model;
 
 /// One sequence on one model: its tokens, their cache, and the logits after the last of them. For one thread at a
-/// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream of the session has not
-/// ended, calls that would change the session give `R1_ERR_BUSY`, too. Make one session for each thread.
+/// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream or vote of the session has
+/// not ended, calls that would change the session give `R1_ERR_BUSY`, too. Make one session for each thread.
 typedef struct r1_session r1_session;
 
 /// A reply in the making. For one thread at a time, any thread: a call from a second one meanwhile gives
@@ -721,7 +721,8 @@ typedef struct {
     /// group is the answer. NULL takes `math`.
     const char *answer_kind;
     /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
-    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes `certain`.
+    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes
+    /// `certain`.
     const char *early_stop;
     /// Samples at most, up to 4096. 0 takes 16.
     uint32_t samples;
@@ -807,7 +808,7 @@ typedef struct {
 /// The call did what it says.
 #define R1_OK 0
 
-/// The stream has ended; nothing was written.
+/// The stream or vote has ended; nothing was written.
 #define R1_DONE -1
 
 /// The operating system refused a file operation.
@@ -831,7 +832,7 @@ typedef struct {
 /// The call is not possible in the object's present state.
 #define R1_ERR_STATE 7
 
-/// The object is in use: by another thread, or by a stream that has not ended.
+/// The object is in use: by another thread, or by a stream or vote that has not ended.
 #define R1_ERR_BUSY 8
 
 /// The cancel token fired, or a progress function asked to stop.
@@ -1254,7 +1255,7 @@ r1_status r1_session_generate(r1_session *session,
                               r1_stream **out,
                               r1_error **err);
 
-/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream of it, or a call that
+/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream or vote of it, or a call that
 /// runs in another thread, goes on undisturbed. Any thread, callbacks included.
 R1_API
 r1_status r1_session_free(r1_session *session);

@@ -18,7 +18,7 @@ use crate::stream::{self, Owner, r1_stream};
 use crate::string::{self, r1_string};
 
 /// A conversation on a session of its own. For one thread at a time, any thread: a call from a second one meanwhile
-/// gives `R1_ERR_BUSY`, and so does a new message while the stream of the last one has not ended.
+/// gives `R1_ERR_BUSY`, and so does a new message while the stream or vote of the last one has not ended.
 pub struct r1_chat {
     _private: (),
 }

@@ -74,7 +74,8 @@ pub struct r1_vote_options {
     /// group is the answer. NULL takes `math`.
     pub answer_kind: *const c_char,
     /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
-    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes `certain`.
+    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes
+    /// `certain`.
     pub early_stop: *const c_char,
     /// Samples at most, up to 4096. 0 takes 16.
     pub samples: u32,
