@@ -717,8 +717,8 @@ typedef struct {
     /// How each sample is generated, with a seed of its own that is made from the one given; NULL takes the defaults.
     /// Tokens are not reported.
     const r1_generate_options *generate;
-    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, whose first
-    /// group is the answer. NULL takes `math`.
+    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, of
+    /// whose last match the first group is the answer. NULL takes `math`.
     const char *answer_kind;
     /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
     /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes
@@ -1255,8 +1255,8 @@ r1_status r1_session_generate(r1_session *session,
                               r1_stream **out,
                               r1_error **err);
 
-/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream or vote of it, or a call that
-/// runs in another thread, goes on undisturbed. Any thread, callbacks included.
+/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream or vote of it, or a call
+/// that runs in another thread, goes on undisturbed. Any thread, callbacks included.
 R1_API
 r1_status r1_session_free(r1_session *session);
 

@@ -297,8 +297,8 @@ pub unsafe extern "C" fn r1_session_generate(
     })
 }
 
-/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream or vote of it, or a call that
-/// runs in another thread, goes on undisturbed. Any thread, callbacks included.
+/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream or vote of it, or a call
+/// that runs in another thread, goes on undisturbed. Any thread, callbacks included.
 #[unsafe(no_mangle)]
 pub extern "C" fn r1_session_free(session: *mut r1_session) -> r1_status {
     guard_or!(R1_ERR_PANIC, || handle::free::<SessionObject>(session))

@@ -70,8 +70,8 @@ pub struct r1_vote_options {
     /// How each sample is generated, with a seed of its own that is made from the one given; NULL takes the defaults.
     /// Tokens are not reported.
     pub generate: *const r1_generate_options,
-    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, whose first
-    /// group is the answer. NULL takes `math`.
+    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, of
+    /// whose last match the first group is the answer. NULL takes `math`.
     pub answer_kind: *const c_char,
     /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
     /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes
