@@ -35,8 +35,9 @@
  * NULL. If your program asks for something newer than the library that it runs with, the call gives R1_ERR_VERSION.
  *
  * Threads. "const T*" arguments of model, tokenizer, cancel, error and string may be used by any number of threads at
- * once. Session, chat and stream are for one thread at a time, any thread; a call that comes meanwhile gives
- * R1_ERR_BUSY instead of waiting. Each opaque type below says more.
+ * once. Session, chat, stream and vote are for one thread at a time, any thread; a call that comes meanwhile gives
+ * R1_ERR_BUSY instead of waiting, except r1_think_*, which steer a reply from any thread at any time. Each opaque
+ * type below says more.
  *
  * Callbacks run on the thread that made the call, or for the log on the thread whose call is logged. They must not
  * throw, and must not call functions of this library, which would give R1_ERR_REENTRANT, except those that say
@@ -78,10 +79,19 @@
 #define R1_MODEL_OPTIONS_INIT {sizeof(r1_model_options), 0, NULL, NULL, NULL, NULL, NULL}
 #define R1_SESSION_OPTIONS_INIT {sizeof(r1_session_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
 #define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL}
+#define R1_THINK_OPTIONS_INIT \
+    {sizeof(r1_think_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, \
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define R1_THINK_STATE_INIT {sizeof(r1_think_state), 0, 0, 0, 0, 0, 0}
 #define R1_GENERATE_OPTIONS_INIT \
-    {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL}
+    {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+#define R1_VOTE_OPTIONS_INIT {sizeof(r1_vote_options), 0, NULL, NULL, NULL, 0, 0}
+#define R1_VOTE_EVENT_INIT \
+    {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0}
-#define R1_EVENT_INIT {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define R1_EVENT_INIT \
+    {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 
 /// The number of this ABI. It changes only when a host that was compiled against another number would break.
@@ -152,6 +162,66 @@
 /// Keys and values in single precision, 4 bytes a value.
 #define R1_CACHE_F32 1
 
+/// Closes every thought as it opens: a budget of 0. (A `budget` of 0 is the default one, as for every field.)
+#define R1_THINK_NOTHING 1
+
+/// Thought tokens that the prompt already holds count as spent.
+#define R1_THINK_CHARGE_PROMPT 2
+
+/// A used-up budget cuts at once, whatever the boundary: a grace of 0.
+#define R1_THINK_NO_GRACE 4
+
+/// Nothing is written before a forced closing tag: the thought is cut where it stands.
+#define R1_THINK_NO_MESSAGE 8
+
+/// Keeps no tokens for the answer.
+#define R1_THINK_NO_RESERVE 16
+
+/// No further thought may begin after one was closed.
+#define R1_THINK_NO_REOPEN 32
+
+/// The likeliest token always, outside thoughts.
+#define R1_THINK_ANSWER_GREEDY 64
+
+/// A used-up budget cuts after any token that ends a character.
+#define R1_BOUNDARY_TOKEN 0
+
+/// At the end of a word.
+#define R1_BOUNDARY_WORD 1
+
+/// At the end of a line.
+#define R1_BOUNDARY_LINE 2
+
+/// At the end of a sentence or of a line.
+#define R1_BOUNDARY_SENTENCE 3
+
+/// At an empty line.
+#define R1_BOUNDARY_PARAGRAPH 4
+
+/// A used-up budget closes the thought; the answer follows.
+#define R1_ON_BUDGET_FORCE 0
+
+/// A used-up budget ends the reply inside the thought, at exactly the budget (for training).
+#define R1_ON_BUDGET_TRUNCATE 1
+
+/// A thought that repeats itself word by word is closed; the answer follows.
+#define R1_LOOP_CLOSE 0
+
+/// It ends the reply.
+#define R1_LOOP_STOP 1
+
+/// It goes on.
+#define R1_LOOP_NONE 2
+
+/// A reply that the model would end inside a thought goes on: the thought is closed and the answer follows.
+#define R1_EOS_REDIRECT 0
+
+/// It goes on inside the thought.
+#define R1_EOS_MASK 1
+
+/// It ends.
+#define R1_EOS_ALLOW 2
+
 /// Always takes the likeliest token. (A `temperature` of 0 is the default one, as for every field.) The authors of
 /// DeepSeek-R1 warn against this: such models then tend to repeat themselves without end.
 #define R1_GENERATE_GREEDY 1
@@ -178,10 +248,10 @@
 #define R1_EVENT_ANSWER 2
 
 /// One token, with `R1_GENERATE_TOKENS`; comes before the text that it completes. Fields: `token`, `logprob`, `top`,
-/// `top_count`.
+/// `top_count`, `provenance`.
 #define R1_EVENT_TOKEN 3
 
-/// Counts and times. Fields: `prompt_tokens` to `decode_ns`.
+/// Counts and times. Fields: `prompt_tokens` to `decode_ns`, `charged_tokens` to `answering_ns`.
 #define R1_EVENT_USAGE 4
 
 /// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`.
@@ -190,7 +260,7 @@
 /// The model ended its turn, or a stop text was reached.
 #define R1_FINISH_STOP 1
 
-/// The token limit was reached.
+/// The token limit was reached, or a thought was cut off where it stood.
 #define R1_FINISH_LENGTH 2
 
 /// The cancel token fired.
@@ -198,6 +268,9 @@
 
 /// The context is full.
 #define R1_FINISH_CONTEXT 4
+
+/// The time for the whole reply is over.
+#define R1_FINISH_DEADLINE 5
 
 /// No thought has ended.
 #define R1_CLOSE_NONE 0
@@ -220,13 +293,77 @@
 /// The model ended the whole reply inside the thought.
 #define R1_CLOSE_EOS 6
 
+/// The rest of the allowed tokens was kept for the answer.
+#define R1_CLOSE_LENGTH 7
+
+/// The model began a tool call inside the thought.
+#define R1_CLOSE_TOOL 8
+
+/// The model chose the token.
+#define R1_PROVENANCE_SAMPLED 1
+
+/// The token was forced on the model, to steer its thought.
+#define R1_PROVENANCE_FORCED 2
+
+/// The reply has no thought yet; text is answer.
+#define R1_REPLY_OUTSIDE 1
+
+/// The reply is in a thought.
+#define R1_REPLY_THINKING 2
+
+/// The reply's thought is closed; text is answer.
+#define R1_REPLY_CLOSED 3
+
+/// The reply has ended.
+#define R1_REPLY_ENDED 4
+
+/// As a budget: no limit.
+#define R1_THINK_UNLIMITED UINT64_MAX
+
+/// Starts as many samples at once as `batch` admits: the shortest wait. Otherwise a sample starts only when those that
+/// run could not end the vote even if they agreed: the fewest tokens.
+#define R1_VOTE_EAGER 1
+
+/// The answers of all samples count. Otherwise those count whose thought the model closed by itself and whose reply is
+/// complete, as long as there is one.
+#define R1_VOTE_ALL 2
+
+/// The prompt has been read, or every running sample has one token more. Fields: `running`, `finished`, `tokens`.
+#define R1_VOTE_PROGRESS 1
+
+/// A sample has ended by itself. Fields: `sample`, `answer` to `thought_len`, `finish`, `close`, `tokens`,
+/// `prompt_tokens` to `decode_ns`.
+#define R1_VOTE_SAMPLE 2
+
+/// The vote is over; the next call gives `R1_DONE`. Fields: all but `running`, `finish` and `close`. The texts are
+/// those of the sample that stands for the result.
+#define R1_VOTE_DONE 3
+
+/// All samples have ended.
+#define R1_VOTED_ALL 1
+
+/// The rest could not change the winner.
+#define R1_VOTED_CERTAIN 2
+
+/// The rule `window:N` held.
+#define R1_VOTED_WINDOW 3
+
+/// The rule `beta:P` held.
+#define R1_VOTED_BETA 4
+
+/// The rule `first:M` held.
+#define R1_VOTED_FIRST 5
+
+/// The cancel token fired; the answer is the leader's.
+#define R1_VOTED_CANCELLED 6
+
 /// Stops work from another thread. Named in the options of a model load or of a session; one token may serve many. Work
 /// looks at it between tensors while loading, between layers in a prompt and before every token of a reply, so it ends
 /// within one of those steps. A token stays fired until it is reset. Any number of threads may use it at once.
 typedef struct r1_cancel r1_cancel;
 
 /// A conversation on a session of its own. For one thread at a time, any thread: a call from a second one meanwhile
-/// gives `R1_ERR_BUSY`, and so does a new message while the stream of the last one has not ended.
+/// gives `R1_ERR_BUSY`, and so does a new message while the stream or vote of the last one has not ended.
 typedef struct r1_chat r1_chat;
 
 /// Why a call failed: a code and a sentence that names the place (file, key, tensor, byte) and often a remedy. Owned by
@@ -238,12 +375,13 @@ typedef struct r1_error r1_error;
 typedef struct r1_model r1_model;
 
 /// One sequence on one model: its tokens, their cache, and the logits after the last of them. For one thread at a
-/// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream of the session has not
-/// ended, calls that would change the session give `R1_ERR_BUSY`, too. Make one session for each thread.
+/// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream or vote of the session has
+/// not ended, calls that would change the session give `R1_ERR_BUSY`, too. Make one session for each thread.
 typedef struct r1_session r1_session;
 
 /// A reply in the making. For one thread at a time, any thread: a call from a second one meanwhile gives
-/// `R1_ERR_BUSY`. Its session or chat is in use until the stream has given `R1_EVENT_DONE`, failed, or been freed.
+/// `R1_ERR_BUSY`, except `r1_think_*`, which any thread may call at any time. Its session or chat is in use until the
+/// stream has given `R1_EVENT_DONE`, failed, or been freed.
 typedef struct r1_stream r1_stream;
 
 /// A text made by the library. Owned by the caller: free it with `r1_string_free`. Immutable: any number of threads may
@@ -252,6 +390,10 @@ typedef struct r1_string r1_string;
 
 /// A vocabulary with its rules. Immutable: any number of threads may use one at once.
 typedef struct r1_tokenizer r1_tokenizer;
+
+/// A vote that is being held. For one thread at a time, any thread: a call from a second one meanwhile gives
+/// `R1_ERR_BUSY`. Its session or chat is in use until the vote has given `R1_VOTE_DONE`, failed, or been freed.
+typedef struct r1_vote r1_vote;
 
 /// What a call came to: `R1_OK`, `R1_DONE`, or one of `R1_ERR_*`, which are all positive. Numbers are never reused.
 typedef int32_t r1_status;
@@ -362,6 +504,81 @@ typedef struct {
     float bias;
 } r1_logit_bias;
 
+/// How long and how the model may think. All zeros but `struct_size` set no limit: they only end thoughts that go in
+/// circles, keep the model from ending its reply inside a thought, and keep room for an answer where the number of
+/// tokens is limited.
+///
+/// A limit that is reached closes the thought for the model: `message` and the closing tag are forced and the answer
+/// follows. Thought tokens that the model chose never exceed budget + grace; tags and forced tokens are counted apart.
+/// Texts are read during the call only.
+typedef struct {
+    /// `sizeof(r1_think_options)`.
+    uint32_t struct_size;
+    /// `R1_THINK_*`. One that says what a field says otherwise, such as `R1_THINK_NO_GRACE` beside a `grace`, gives
+    /// `R1_ERR_RANGE`.
+    uint32_t flags;
+    /// Thought tokens of the whole reply, all its thoughts together. 0 sets no limit; for none set `R1_THINK_NOTHING`.
+    uint64_t budget;
+    /// Thought tokens of each thought. 0 sets no limit.
+    uint64_t block_budget;
+    /// Thought tokens that must come before the model may close its thought; other limits still close it. At most the
+    /// budgets.
+    uint64_t minimum;
+    /// Tokens by which a budget may be exceeded to reach the boundary. 0 takes a tenth of the budget, and nothing where
+    /// the boundary is `R1_BOUNDARY_TOKEN`; for none set `R1_THINK_NO_GRACE`.
+    uint64_t grace;
+    /// Tokens kept for the answer where `max_tokens` or the context limits the reply: the thought is closed in time. 0
+    /// takes a quarter of the limit, at most 512, and nothing below 16; for none set `R1_THINK_NO_RESERVE`.
+    uint64_t answer_reserve;
+    /// Time for thoughts in milliseconds, counted from the end of the prompt. 0 sets no limit.
+    uint64_t deadline_think_ms;
+    /// Time for the whole reply in milliseconds, prompt included: the thought is closed early enough for an answer, and
+    /// the answer ends when the time is over. 0 sets no limit.
+    uint64_t deadline_total_ms;
+    /// What is written in place of a closing tag that came too early (see `extensions`), ending with NUL, at most 4096
+    /// bytes. NULL takes `Wait`.
+    const char *wait;
+    /// What is written before a forced closing tag, on a new line, ending with NUL, at most 4096 bytes. NULL takes a
+    /// sentence that was chosen by measurement, `""` only ends the line; for nothing set `R1_THINK_NO_MESSAGE`. Left
+    /// out where nothing was thought and where there is no room.
+    const char *message;
+    /// `tool_open_count` texts, such as `<tool_call>`, of which each closes a thought that it comes in and begins the
+    /// answer. Without any, a tool call in a thought is part of the thought.
+    const char *const *tool_open;
+    /// Number of `tool_open` texts.
+    size_t tool_open_count;
+    /// So many times the model's own closing tag is replaced by `wait`, so that it thinks again.
+    uint32_t extensions;
+    /// Thoughts of one reply; what is opened beyond that is closed at once. 0 sets no limit.
+    uint32_t max_blocks;
+    /// Where a used-up budget cuts: `R1_BOUNDARY_*`. Other limits cut at once.
+    int32_t boundary;
+    /// What a used-up budget does: `R1_ON_BUDGET_*`.
+    int32_t on_budget;
+    /// What to do about a thought that goes in circles: `R1_LOOP_*`.
+    int32_t loops;
+    /// What to do when the model ends its reply inside a thought: `R1_EOS_*`.
+    int32_t guard_eos;
+    /// The ramp draws the model towards its closing tag in the last part of a budget; this is the share of the budget
+    /// that is the last part, up to 1. All three ramp fields 0: no ramp. Otherwise a 0 here takes 0.2.
+    float ramp_share;
+    /// How far the closing tag is raised at the end of the budget, up to 1. With a ramp, 0 takes 1.
+    float ramp_strength;
+    /// What the closing tag always stays below the best token's logit. With a ramp, 0 takes 0.25.
+    float ramp_margin;
+    /// As in `r1_generate_options`, but for tokens outside thoughts; 0 takes what holds for thoughts. So with the four
+    /// that follow.
+    float answer_temperature;
+    /// See `answer_temperature`.
+    float answer_top_p;
+    /// See `answer_temperature`.
+    float answer_min_p;
+    /// See `answer_temperature`.
+    float answer_repetition_penalty;
+    /// See `answer_temperature`.
+    uint32_t answer_top_k;
+} r1_think_options;
+
 /// What to generate. All zeros but `struct_size` samples as the DeepSeek-R1 paper does, until the model ends its turn
 /// or the context is full. NaN is `R1_ERR_ARGUMENT` everywhere. Texts and lists are read during the call only.
 typedef struct {
@@ -406,6 +623,10 @@ typedef struct {
     const char *think_open;
     /// The tag that closes a thought. Both tags are given or none.
     const char *think_close;
+    /// How long and how the model may think; NULL takes the defaults.
+    const r1_think_options *think;
+    /// NULL: nothing is defined yet.
+    const void *reserved;
 } r1_generate_options;
 
 /// A token and its log-probability under the model's own distribution (natural logarithm, before temperature, penalties
@@ -434,7 +655,7 @@ typedef struct {
     uint64_t top_count;
     /// The token.
     uint32_t token;
-    /// Its log-probability under the model's own distribution.
+    /// Its log-probability under the model's own distribution; NaN where a forced token has none.
     float logprob;
     /// Why the reply ended: `R1_FINISH_*`.
     int32_t finish;
@@ -456,12 +677,138 @@ typedef struct {
     uint64_t prefill_ns;
     /// Time from the end of the prompt to the end of the reply, in nanoseconds.
     uint64_t decode_ns;
+    /// Who chose the token: `R1_PROVENANCE_*`.
+    int32_t provenance;
+    /// 0: none are defined yet.
+    uint32_t flags;
+    /// Thought tokens of the prompt that counted against the budget.
+    uint64_t charged_tokens;
+    /// The part of `decode_ns` in thoughts.
+    uint64_t thinking_ns;
+    /// The part of `decode_ns` outside thoughts.
+    uint64_t answering_ns;
 } r1_event;
+
+/// How far a reply is. Each number is right by itself; a token may arrive while they are read.
+typedef struct {
+    /// `sizeof(r1_think_state)`, set by the host.
+    uint32_t struct_size;
+    /// `R1_REPLY_*`.
+    int32_t phase;
+    /// Thought tokens that the model chose: what budgets limit.
+    uint64_t reasoning_tokens;
+    /// Tokens of the thought's tags.
+    uint64_t tag_tokens;
+    /// Tokens that were forced on the model.
+    uint64_t forced_tokens;
+    /// Answer tokens.
+    uint64_t answer_tokens;
+    /// Tokens that may still turn out to be a tag; in none of the other counts.
+    uint64_t pending_tokens;
+} r1_think_state;
+
+/// How a vote is held. All zeros but `struct_size` take 16 samples as the DeepSeek-R1 paper does, read mathematical
+/// answers, and stop as soon as the winner is certain. Texts are read during the call only.
+typedef struct {
+    /// `sizeof(r1_vote_options)`.
+    uint32_t struct_size;
+    /// `R1_VOTE_EAGER`, `R1_VOTE_ALL`.
+    uint32_t flags;
+    /// How each sample is generated, with a seed of its own that is made from the one given; NULL takes the defaults.
+    /// Tokens are not reported.
+    const r1_generate_options *generate;
+    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, of
+    /// whose last match the first group is the answer. NULL takes `math`.
+    const char *answer_kind;
+    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
+    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes
+    /// `certain`.
+    const char *early_stop;
+    /// Samples at most, up to 4096. 0 takes 16.
+    uint32_t samples;
+    /// Samples that run together at most. 0 sets no limit.
+    uint32_t batch;
+} r1_vote_options;
+
+/// The votes for one answer.
+typedef struct {
+    /// The answer: UTF-8, followed by NUL.
+    const char *answer;
+    /// Samples that gave it.
+    uint64_t votes;
+} r1_vote_count;
+
+/// One step of a vote. Fields that the kind does not name are 0. Skip kinds that you do not know: later versions may
+/// add some. Pointers are valid until the next call on this vote.
+typedef struct {
+    /// `sizeof(r1_vote_event)`, set by the host.
+    uint32_t struct_size;
+    /// `R1_VOTE_PROGRESS`, `R1_VOTE_SAMPLE`, `R1_VOTE_DONE`.
+    int32_t kind;
+    /// The text under which the sample's answer is counted, or the winning one: UTF-8, followed by NUL. NULL without an
+    /// answer.
+    const char *answer;
+    /// The reply without its thought: UTF-8, followed by NUL. NULL where no sample stands for the result.
+    const char *text;
+    /// The thought, likewise.
+    const char *thought;
+    /// The votes for every answer, most first.
+    const r1_vote_count *counts;
+    /// Bytes of `answer`, without the NUL.
+    uint64_t answer_len;
+    /// Bytes of `text`, without the NUL.
+    uint64_t text_len;
+    /// Bytes of `thought`, without the NUL.
+    uint64_t thought_len;
+    /// Number of `counts` entries.
+    uint64_t count_count;
+    /// The sample's number, from 0; in `R1_VOTE_DONE` that of the sample that stands for the result, -1 for none.
+    int64_t sample;
+    /// Samples that gave the winning answer.
+    uint64_t votes;
+    /// Its share of the votes that counted, 0 to 1.
+    double confidence;
+    /// Samples that run.
+    uint64_t running;
+    /// Samples that have ended by themselves.
+    uint64_t finished;
+    /// Samples that the vote could have taken.
+    uint64_t limit;
+    /// Generated tokens: of the sample, or of all samples so far.
+    uint64_t tokens;
+    /// An estimate of the tokens that ending early saved.
+    uint64_t saved;
+    /// Why the vote ended: `R1_VOTED_*`.
+    int32_t reason;
+    /// Why the sample ended: `R1_FINISH_*`.
+    int32_t finish;
+    /// Why its thought ended: `R1_CLOSE_*`.
+    int32_t close;
+    /// 0: none are defined yet.
+    uint32_t flags;
+    /// As in `r1_event`; in `R1_VOTE_DONE` of all samples together, for which the prompt was read once. So with those
+    /// that follow.
+    uint64_t prompt_tokens;
+    /// See `prompt_tokens`.
+    uint64_t cached_tokens;
+    /// See `prompt_tokens`.
+    uint64_t reasoning_tokens;
+    /// See `prompt_tokens`.
+    uint64_t tag_tokens;
+    /// See `prompt_tokens`.
+    uint64_t forced_tokens;
+    /// See `prompt_tokens`.
+    uint64_t answer_tokens;
+    /// See `prompt_tokens`.
+    uint64_t prefill_ns;
+    /// See `prompt_tokens`.
+    uint64_t decode_ns;
+} r1_vote_event;
 
 /// The call did what it says.
 #define R1_OK 0
 
-/// The stream has ended; nothing was written.
+/// The stream or vote has ended; nothing was written.
 #define R1_DONE -1
 
 /// The operating system refused a file operation.
@@ -485,7 +832,7 @@ typedef struct {
 /// The call is not possible in the object's present state.
 #define R1_ERR_STATE 7
 
-/// The object is in use: by another thread, or by a stream that has not ended.
+/// The object is in use: by another thread, or by a stream or vote that has not ended.
 #define R1_ERR_BUSY 8
 
 /// The cancel token fired, or a progress function asked to stop.
@@ -908,10 +1255,15 @@ r1_status r1_session_generate(r1_session *session,
                               r1_stream **out,
                               r1_error **err);
 
-/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream of it, or a call that
-/// runs in another thread, goes on undisturbed. Any thread, callbacks included.
+/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream or vote of it, or a call
+/// that runs in another thread, goes on undisturbed. Any thread, callbacks included.
 R1_API
 r1_status r1_session_free(r1_session *session);
+
+/// Fills `size` bytes, which is `sizeof(r1_think_options)`, with the defaults; as `R1_THINK_OPTIONS_INIT` does.
+R1_API
+r1_status r1_think_options_init(r1_think_options *options,
+                                size_t size);
 
 /// Fills `size` bytes, which is `sizeof(r1_generate_options)`, with the defaults; as `R1_GENERATE_OPTIONS_INIT` does.
 R1_API
@@ -936,6 +1288,81 @@ r1_status r1_stream_next(r1_stream *stream,
 /// fine; a handle that is not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
 R1_API
 r1_status r1_stream_free(r1_stream *stream);
+
+/// Asks for the answer now: the thought is closed before the next token, with `R1_CLOSE_INTERRUPT`. `phase`, which may
+/// be NULL, gets where the reply is at this moment, `R1_REPLY_*`; where that is not `R1_REPLY_THINKING` there is
+/// nothing to close and the request is forgotten.
+///
+/// Takes no lock and never gives `R1_ERR_BUSY`: any thread, while another one is inside `r1_stream_next`; callbacks
+/// included, and signal handlers unless the stream is being freed meanwhile.
+///
+/// Errors: `R1_ERR_NULL_ARG`, `R1_ERR_HANDLE`; `R1_ERR_RANGE` for a misaligned `phase`.
+R1_API
+r1_status r1_think_close(const r1_stream *stream,
+                         int32_t *phase);
+
+/// Sets the budget of the whole reply to `budget` thought tokens, `R1_THINK_UNLIMITED` for no limit. Less than what has
+/// been spent closes the thought before the next token. `phase`, which may be NULL, gets where the reply is at this
+/// moment; the new budget holds for thoughts to come as well. Threads and errors as `r1_think_close`.
+R1_API
+r1_status r1_think_set_budget(const r1_stream *stream,
+                              uint64_t budget,
+                              int32_t *phase);
+
+/// Writes how far a reply is. `state->struct_size` must be set, as `R1_THINK_STATE_INIT` does. Threads as
+/// `r1_think_close`, signal handlers excepted.
+///
+/// Errors: `R1_ERR_NULL_ARG`, `R1_ERR_HANDLE`, `R1_ERR_VERSION`.
+R1_API r1_status r1_think_get_state(const r1_stream *stream, r1_think_state *state);
+
+/// Fills `size` bytes, which is `sizeof(r1_vote_options)`, with the defaults; as `R1_VOTE_OPTIONS_INIT` does.
+R1_API r1_status r1_vote_options_init(r1_vote_options *options, size_t size);
+
+/// Begins a vote: appends `tokens` (none, if the session has some) and votes on what follows. Returns at once; the work
+/// is done in `r1_vote_next`. The session holds the prompt afterwards. `options` may be NULL. Free the vote with
+/// `r1_vote_free`.
+///
+/// Errors: as `r1_session_generate`; `R1_ERR_ARGUMENT` for an unknown kind of answer or rule, and for too many samples.
+R1_API
+R1_NODISCARD
+r1_status r1_session_vote(r1_session *session,
+                          const uint32_t *tokens,
+                          size_t count,
+                          const r1_vote_options *options,
+                          r1_vote **out,
+                          r1_error **err);
+
+/// Sends a user's message and begins a vote on the reply. Returns at once; the work is done in `r1_vote_next`. The
+/// message and the reply that stands for the result join the conversation when the vote ends; a vote that is freed
+/// before forgets them. `options` may be NULL. Free the vote with `r1_vote_free`.
+///
+/// Errors: as `r1_chat_send` and `r1_session_vote`.
+R1_API
+R1_NODISCARD
+r1_status r1_chat_vote(r1_chat *chat,
+                       const char *text,
+                       size_t text_len,
+                       const r1_vote_options *options,
+                       r1_vote **out,
+                       r1_error **err);
+
+/// Works until the next event and writes it: `R1_OK`. When there are no more, `R1_DONE`, and nothing is written.
+/// `event->struct_size` must be set, as `R1_VOTE_EVENT_INIT` does.
+///
+/// A fired cancel token is no error: the vote ends with `R1_VOTED_CANCELLED`. After `R1_ERR_BUSY` the call can be
+/// repeated; any other error ends the vote.
+///
+/// Errors: as `r1_stream_next`.
+R1_API
+R1_NODISCARD
+r1_status r1_vote_next(r1_vote *vote,
+                       r1_vote_event *event,
+                       r1_error **err);
+
+/// Frees a vote; one that has not ended is broken off. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`.
+/// Any thread, callbacks included.
+R1_API
+r1_status r1_vote_free(r1_vote *vote);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -125,6 +125,41 @@ class Stream : public detail::Handle<r1_stream, r1_stream_free> {
     using Handle::Handle;
     /// Works until the next event; false when there are no more.
     bool next(r1_event& event) { return detail::call(r1_stream_next, get(), &event) == R1_OK; }
+
+    // From any thread, while another one is inside next(). They return where the reply is: R1_REPLY_*, or 0 without a
+    // stream.
+    /// Asks for the answer now.
+    std::int32_t close_thought() const noexcept {
+        std::int32_t phase = 0;
+        r1_think_close(get(), &phase);
+        return phase;
+    }
+    /// Sets the budget of the whole reply.
+    std::int32_t set_budget(std::uint64_t tokens) const noexcept {
+        std::int32_t phase = 0;
+        r1_think_set_budget(get(), tokens, &phase);
+        return phase;
+    }
+    /// How far the reply is; all zeros without a stream.
+    r1_think_state state() const noexcept {
+        r1_think_state state = R1_THINK_STATE_INIT;
+        r1_think_get_state(get(), &state);
+        return state;
+    }
+};
+
+/// A vote that is being held.
+class Vote : public detail::Handle<r1_vote, r1_vote_free> {
+  public:
+    using Handle::Handle;
+    /// Works until the next event; false when there are no more.
+    bool next(r1_vote_event& event) { return detail::call(r1_vote_next, get(), &event) == R1_OK; }
+    /// Works until the vote is over. The pointers of the event are valid as long as this object.
+    r1_vote_event result() {
+        r1_vote_event event = R1_VOTE_EVENT_INIT;
+        while (event.kind != R1_VOTE_DONE && next(event)) continue;
+        return event;
+    }
 };
 
 /// Text to tokens and back.
@@ -171,6 +206,10 @@ class Session : public detail::Handle<r1_session, r1_session_free> {
     Stream generate(const std::vector<std::uint32_t>& tokens = {}, const r1_generate_options* options = nullptr) {
         return Stream(detail::make<r1_stream>(r1_session_generate, get(), tokens.data(), tokens.size(), options));
     }
+    /// Appends tokens and votes on what follows.
+    Vote vote(const std::vector<std::uint32_t>& tokens = {}, const r1_vote_options* options = nullptr) {
+        return Vote(detail::make<r1_vote>(r1_session_vote, get(), tokens.data(), tokens.size(), options));
+    }
 };
 
 /// A conversation.
@@ -180,6 +219,10 @@ class Chat : public detail::Handle<r1_chat, r1_chat_free> {
         : Handle(detail::make<r1_chat>(r1_chat_new, model.get(), options)) {}
     Stream send(std::string_view text, const r1_generate_options* options = nullptr) {
         return Stream(detail::make<r1_stream>(r1_chat_send, get(), text.data(), text.size(), options));
+    }
+    /// Sends a message and votes on the reply.
+    Vote vote(std::string_view text, const r1_vote_options* options = nullptr) {
+        return Vote(detail::make<r1_vote>(r1_chat_vote, get(), text.data(), text.size(), options));
     }
     /// A JSON array.
     std::string messages() const { return detail::string(r1_chat_messages_json, get()); }

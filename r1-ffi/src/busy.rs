@@ -34,7 +34,8 @@ impl<T> Busy<T> {
     pub(crate) fn take(&self) -> Result<MutexGuard<'_, T>> {
         let value = self.peek()?;
         if self.streaming.load(Ordering::Acquire) {
-            let message = format!("the {} has a stream that has not ended; read it to its end or free it", self.name);
+            let message =
+                format!("the {} has a stream or vote that has not ended; read it to its end or free it", self.name);
             return Err(Fail::new(R1_ERR_BUSY, message));
         }
         Ok(value)

@@ -18,7 +18,7 @@ use crate::stream::{self, Owner, r1_stream};
 use crate::string::{self, r1_string};
 
 /// A conversation on a session of its own. For one thread at a time, any thread: a call from a second one meanwhile
-/// gives `R1_ERR_BUSY`, and so does a new message while the stream of the last one has not ended.
+/// gives `R1_ERR_BUSY`, and so does a new message while the stream or vote of the last one has not ended.
 pub struct r1_chat {
     _private: (),
 }
@@ -31,6 +31,15 @@ object!(ChatObject, r1_chat, Chat);
 pub(crate) struct OwnChat {
     pub(crate) chat: Chat,
     fresh: Option<CancelToken>,
+}
+
+impl OwnChat {
+    /// Forgets that a progress function stopped an earlier call.
+    pub(crate) fn renew(&self) {
+        if let Some(token) = &self.fresh {
+            token.reset();
+        }
+    }
 }
 
 /// Tells the template to let the model think; for templates that can be told.
@@ -118,9 +127,7 @@ pub unsafe extern "C" fn r1_chat_send(
         let mut chat = object.take()?;
         let options = generate::read(caller, options, chat.chat.session().model())?;
         let state = chat.chat.begin(text, &options)?;
-        if let Some(token) = &chat.fresh {
-            token.reset();
-        }
+        chat.renew();
         object.begin_stream();
         drop(chat);
         out.set(stream::give(Owner::Chat(object), state)?);

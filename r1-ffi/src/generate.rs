@@ -1,6 +1,6 @@
 //! What to generate.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use engine::reasoning::ThinkTags;
 use engine::sampler::SamplerOptions;
@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::fail::{Fail, Result};
 use crate::sized::{self, sized};
 use crate::status::*;
+use crate::think::{self, r1_think_options};
 
 /// Always takes the likeliest token. (A `temperature` of 0 is the default one, as for every field.) The authors of
 /// DeepSeek-R1 warn against this: such models then tend to repeat themselves without end.
@@ -82,8 +83,12 @@ pub struct r1_generate_options {
     pub think_open: *const c_char,
     /// The tag that closes a thought. Both tags are given or none.
     pub think_close: *const c_char,
+    /// How long and how the model may think; NULL takes the defaults.
+    pub think: *const r1_think_options,
+    /// NULL: nothing is defined yet.
+    pub reserved: *const c_void,
 }
-sized!(r1_generate_options, think_close: *const c_char);
+sized!(r1_generate_options, reserved: *const c_void);
 
 /// Fills `size` bytes, which is `sizeof(r1_generate_options)`, with the defaults; as `R1_GENERATE_OPTIONS_INIT` does.
 #[unsafe(no_mangle)]
@@ -96,10 +101,16 @@ pub(crate) fn read(caller: &Caller, options: *const r1_generate_options, model: 
     let options = caller.options(options)?;
     let known = R1_GENERATE_GREEDY | R1_GENERATE_TOKENS | R1_GENERATE_IGNORE_END;
     let flags = sized::flags(options.flags, known, "r1_generate_options")?;
+    if !options.reserved.is_null() {
+        let message = "'reserved' of r1_generate_options asks for something newer than this library";
+        return Err(Fail::new(R1_ERR_VERSION, message));
+    }
+    let sampler = sampler(caller, &options, flags)?;
     let stop = caller.items(options.stop, options.stop_count as usize, "stop")?;
     let stop = stop.iter().map(|text| caller.text(*text, usize::MAX, "stop").map(str::to_owned));
     Ok(GenerateOptions {
-        sampler: sampler(caller, &options, flags)?,
+        think: think::read(caller, options.think, &sampler)?,
+        sampler,
         max_tokens: usize::try_from(options.max_tokens).ok().filter(|count| *count != 0),
         stop: stop.collect::<Result<_>>()?,
         tags: tags(caller, &options, model)?,
@@ -111,7 +122,6 @@ pub(crate) fn read(caller: &Caller, options: *const r1_generate_options, model: 
         },
         logprobs: (flags & R1_GENERATE_TOKENS != 0).then_some(options.top_logprobs as usize),
         ignore_end: flags & R1_GENERATE_IGNORE_END != 0,
-        ..GenerateOptions::default()
     })
 }
 

@@ -25,10 +25,11 @@ pub(crate) enum Kind {
     Session = 6,
     Chat = 7,
     Stream = 8,
+    Vote = 9,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Error,
         Kind::String,
         Kind::Cancel,
@@ -37,6 +38,7 @@ impl Kind {
         Kind::Session,
         Kind::Chat,
         Kind::Stream,
+        Kind::Vote,
     ];
 
     fn name(self) -> &'static str {
@@ -49,6 +51,7 @@ impl Kind {
             Kind::Session => "r1_session",
             Kind::Chat => "r1_chat",
             Kind::Stream => "r1_stream",
+            Kind::Vote => "r1_vote",
         }
     }
 }

@@ -47,6 +47,12 @@ pub mod chat;
 
 pub mod session;
 
+pub mod think;
+
 pub mod generate;
 
 pub mod stream;
+
+pub mod steer;
+
+pub mod vote;

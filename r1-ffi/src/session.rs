@@ -19,8 +19,8 @@ use crate::status::*;
 use crate::stream::{self, Owner, r1_stream};
 
 /// One sequence on one model: its tokens, their cache, and the logits after the last of them. For one thread at a
-/// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream of the session has not
-/// ended, calls that would change the session give `R1_ERR_BUSY`, too. Make one session for each thread.
+/// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream or vote of the session has
+/// not ended, calls that would change the session give `R1_ERR_BUSY`, too. Make one session for each thread.
 pub struct r1_session {
     _private: (),
 }
@@ -297,8 +297,8 @@ pub unsafe extern "C" fn r1_session_generate(
     })
 }
 
-/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream of it, or a call that
-/// runs in another thread, goes on undisturbed. Any thread, callbacks included.
+/// Frees a session. NULL is fine; a handle that is not live gives `R1_ERR_HANDLE`. A stream or vote of it, or a call
+/// that runs in another thread, goes on undisturbed. Any thread, callbacks included.
 #[unsafe(no_mangle)]
 pub extern "C" fn r1_session_free(session: *mut r1_session) -> r1_status {
     guard_or!(R1_ERR_PANIC, || handle::free::<SessionObject>(session))
@@ -310,7 +310,7 @@ impl OwnSession {
     }
 
     /// Forgets that a progress function stopped an earlier call.
-    fn renew(&self) {
+    pub(crate) fn renew(&self) {
         if let Some(token) = &self.fresh {
             token.reset();
         }

@@ -7,7 +7,7 @@ pub type r1_status = i32;
 
 /// The call did what it says.
 pub const R1_OK: r1_status = 0;
-/// The stream has ended; nothing was written.
+/// The stream or vote has ended; nothing was written.
 pub const R1_DONE: r1_status = -1;
 
 /// The operating system refused a file operation.
@@ -24,7 +24,7 @@ pub const R1_ERR_MISSING: r1_status = 5;
 pub const R1_ERR_ARGUMENT: r1_status = 6;
 /// The call is not possible in the object's present state.
 pub const R1_ERR_STATE: r1_status = 7;
-/// The object is in use: by another thread, or by a stream that has not ended.
+/// The object is in use: by another thread, or by a stream or vote that has not ended.
 pub const R1_ERR_BUSY: r1_status = 8;
 /// The cancel token fired, or a progress function asked to stop.
 pub const R1_ERR_CANCELLED: r1_status = 9;

@@ -2,9 +2,10 @@
 
 use std::ffi::c_char;
 use std::ptr;
+use std::time::Duration;
 
-use engine::reasoning::CloseReason;
-use engine::{Event, Finish, GenerationState};
+use engine::reasoning::{CloseReason, ThinkHandle};
+use engine::{Event, Finish, GenerationState, Provenance};
 
 use crate::busy::Busy;
 use crate::chat::ChatObject;
@@ -17,12 +18,17 @@ use crate::sized::sized;
 use crate::status::*;
 
 /// A reply in the making. For one thread at a time, any thread: a call from a second one meanwhile gives
-/// `R1_ERR_BUSY`. Its session or chat is in use until the stream has given `R1_EVENT_DONE`, failed, or been freed.
+/// `R1_ERR_BUSY`, except `r1_think_*`, which any thread may call at any time. Its session or chat is in use until the
+/// stream has given `R1_EVENT_DONE`, failed, or been freed.
 pub struct r1_stream {
     _private: (),
 }
 
-type Stream = Busy<Reader>;
+/// A reader for one thread at a time, and beside it what steers it from all the others.
+pub(crate) struct Stream {
+    reader: Busy<Reader>,
+    pub(crate) think: ThinkHandle,
+}
 
 object!(Stream, r1_stream, Stream);
 
@@ -31,21 +37,23 @@ pub const R1_EVENT_THOUGHT: i32 = 1;
 /// A piece of the answer: whole characters, never empty. Fields: `text`, `text_len`.
 pub const R1_EVENT_ANSWER: i32 = 2;
 /// One token, with `R1_GENERATE_TOKENS`; comes before the text that it completes. Fields: `token`, `logprob`, `top`,
-/// `top_count`.
+/// `top_count`, `provenance`.
 pub const R1_EVENT_TOKEN: i32 = 3;
-/// Counts and times. Fields: `prompt_tokens` to `decode_ns`.
+/// Counts and times. Fields: `prompt_tokens` to `decode_ns`, `charged_tokens` to `answering_ns`.
 pub const R1_EVENT_USAGE: i32 = 4;
 /// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`.
 pub const R1_EVENT_DONE: i32 = 5;
 
 /// The model ended its turn, or a stop text was reached.
 pub const R1_FINISH_STOP: i32 = 1;
-/// The token limit was reached.
+/// The token limit was reached, or a thought was cut off where it stood.
 pub const R1_FINISH_LENGTH: i32 = 2;
 /// The cancel token fired.
 pub const R1_FINISH_CANCELLED: i32 = 3;
 /// The context is full.
 pub const R1_FINISH_CONTEXT: i32 = 4;
+/// The time for the whole reply is over.
+pub const R1_FINISH_DEADLINE: i32 = 5;
 
 /// No thought has ended.
 pub const R1_CLOSE_NONE: i32 = 0;
@@ -61,6 +69,15 @@ pub const R1_CLOSE_INTERRUPT: i32 = 4;
 pub const R1_CLOSE_LOOP: i32 = 5;
 /// The model ended the whole reply inside the thought.
 pub const R1_CLOSE_EOS: i32 = 6;
+/// The rest of the allowed tokens was kept for the answer.
+pub const R1_CLOSE_LENGTH: i32 = 7;
+/// The model began a tool call inside the thought.
+pub const R1_CLOSE_TOOL: i32 = 8;
+
+/// The model chose the token.
+pub const R1_PROVENANCE_SAMPLED: i32 = 1;
+/// The token was forced on the model, to steer its thought.
+pub const R1_PROVENANCE_FORCED: i32 = 2;
 
 /// A token and its log-probability under the model's own distribution (natural logarithm, before temperature, penalties
 /// and cuts).
@@ -92,7 +109,7 @@ pub struct r1_event {
     pub top_count: u64,
     /// The token.
     pub token: u32,
-    /// Its log-probability under the model's own distribution.
+    /// Its log-probability under the model's own distribution; NaN where a forced token has none.
     pub logprob: f32,
     /// Why the reply ended: `R1_FINISH_*`.
     pub finish: i32,
@@ -114,8 +131,18 @@ pub struct r1_event {
     pub prefill_ns: u64,
     /// Time from the end of the prompt to the end of the reply, in nanoseconds.
     pub decode_ns: u64,
+    /// Who chose the token: `R1_PROVENANCE_*`.
+    pub provenance: i32,
+    /// 0: none are defined yet.
+    pub flags: u32,
+    /// Thought tokens of the prompt that counted against the budget.
+    pub charged_tokens: u64,
+    /// The part of `decode_ns` in thoughts.
+    pub thinking_ns: u64,
+    /// The part of `decode_ns` outside thoughts.
+    pub answering_ns: u64,
 }
-sized!(r1_event, decode_ns: u64);
+sized!(r1_event, answering_ns: u64);
 
 /// Works until the next event and writes it: `R1_OK`. When there are no more, `R1_DONE`, and nothing is written.
 /// `event->struct_size` must be set, as `R1_EVENT_INIT` does.
@@ -135,7 +162,7 @@ pub unsafe extern "C" fn r1_stream_next(
     guard!(err, |caller| {
         let stream = handle::get::<Stream>(stream, "stream")?;
         let out = caller.sized_out(event, "event")?;
-        let mut reader = stream.peek()?;
+        let mut reader = stream.reader.peek()?;
         let Some(event) = reader.next()? else { return Ok(R1_DONE) };
         out.set(&event);
         Ok(R1_OK)
@@ -155,6 +182,15 @@ pub(crate) enum Owner {
     Chat(Ref<ChatObject>),
 }
 
+impl Owner {
+    pub(crate) fn end_stream(&self) {
+        match self {
+            Owner::Session(session) => session.end_stream(),
+            Owner::Chat(chat) => chat.end_stream(),
+        }
+    }
+}
+
 /// A generation and what the last event points to.
 pub(crate) struct Reader {
     owner: Owner,
@@ -166,8 +202,9 @@ pub(crate) struct Reader {
 
 /// A stream on an owner whose stream has begun.
 pub(crate) fn give(owner: Owner, state: GenerationState) -> Result<*mut r1_stream> {
+    let think = state.think_handle();
     let reader = Reader { owner, state, ended: false, text: String::new(), top: Vec::new() };
-    handle::give(Busy::new(reader, "stream"))
+    handle::give(Stream { reader: Busy::new(reader, "stream"), think })
 }
 
 impl Reader {
@@ -211,6 +248,10 @@ impl Reader {
                     logprob: token.logprob.unwrap_or(f32::NAN),
                     top,
                     top_count,
+                    provenance: match token.provenance {
+                        Provenance::Sampled => R1_PROVENANCE_SAMPLED,
+                        Provenance::Forced => R1_PROVENANCE_FORCED,
+                    },
                     ..r1_event::of(R1_EVENT_TOKEN)
                 }
             }
@@ -223,8 +264,11 @@ impl Reader {
                     tag_tokens: usage.tag as u64,
                     forced_tokens: usage.forced as u64,
                     answer_tokens: usage.answer as u64,
-                    prefill_ns: u64::try_from(usage.prefill.as_nanos()).unwrap_or(u64::MAX),
-                    decode_ns: u64::try_from(usage.decode.as_nanos()).unwrap_or(u64::MAX),
+                    prefill_ns: nanoseconds(usage.prefill),
+                    decode_ns: nanoseconds(usage.decode),
+                    charged_tokens: usage.charged as u64,
+                    thinking_ns: nanoseconds(usage.thinking),
+                    answering_ns: nanoseconds(usage.answering),
                     ..r1_event::of(R1_EVENT_USAGE)
                 }
             }
@@ -246,10 +290,7 @@ impl Reader {
     /// Lets the owner go on without this stream.
     fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
-            match &self.owner {
-                Owner::Session(session) => session.end_stream(),
-                Owner::Chat(chat) => chat.end_stream(),
-            }
+            self.owner.end_stream();
         }
     }
 }
@@ -285,21 +326,31 @@ impl r1_event {
             answer_tokens: 0,
             prefill_ns: 0,
             decode_ns: 0,
+            provenance: 0,
+            flags: 0,
+            charged_tokens: 0,
+            thinking_ns: 0,
+            answering_ns: 0,
         }
     }
 }
 
-fn finish(finish: Finish) -> i32 {
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn finish(finish: Finish) -> i32 {
     match finish {
         Finish::Stop => R1_FINISH_STOP,
         Finish::Length => R1_FINISH_LENGTH,
         Finish::Cancelled => R1_FINISH_CANCELLED,
         Finish::Context => R1_FINISH_CONTEXT,
+        Finish::Deadline => R1_FINISH_DEADLINE,
         _ => 0,
     }
 }
 
-fn close(close: CloseReason) -> i32 {
+pub(crate) fn close(close: CloseReason) -> i32 {
     match close {
         CloseReason::None => R1_CLOSE_NONE,
         CloseReason::Natural => R1_CLOSE_NATURAL,
@@ -308,6 +359,8 @@ fn close(close: CloseReason) -> i32 {
         CloseReason::Interrupt => R1_CLOSE_INTERRUPT,
         CloseReason::Loop => R1_CLOSE_LOOP,
         CloseReason::Eos => R1_CLOSE_EOS,
+        CloseReason::Length => R1_CLOSE_LENGTH,
+        CloseReason::Tool => R1_CLOSE_TOOL,
         _ => R1_CLOSE_NONE,
     }
 }

@@ -164,6 +164,129 @@ static void sessions(r1_model* model) {
     EXPECT_BARE(R1_OK, r1_session_free(fork));
 }
 
+/* The usage event of a reply to one question, and why its thought ended. */
+static r1_event think(r1_model* model, const r1_think_options* options, int32_t* close) {
+    static char thought[1 << 16], answer[1 << 16];
+    r1_event usage = R1_EVENT_INIT, done = R1_EVENT_INIT;
+    r1_generate_options greedy = R1_GENERATE_OPTIONS_INIT;
+    r1_chat* chat = NULL;
+    r1_stream* stream = NULL;
+    greedy.flags = R1_GENERATE_GREEDY;
+    greedy.think = options;
+    EXPECT(R1_OK, r1_chat_new(model, NULL, &chat, &err));
+    EXPECT(R1_OK, r1_chat_send(chat, "What is 37 * 24?", R1_NUL, &greedy, &stream, &err));
+    collect(stream, thought, answer, &usage, &done);
+    CHECK(usage.thinking_ns + usage.answering_ns == usage.decode_ns);
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+    EXPECT_BARE(R1_OK, r1_chat_free(chat));
+    *close = done.close;
+    return usage;
+}
+
+static void thoughts(r1_model* model) {
+    r1_think_options options = R1_THINK_OPTIONS_INIT;
+    int32_t close = 0;
+    r1_event free_to_think = think(model, NULL, &close);
+    CHECK(close == R1_CLOSE_NATURAL && free_to_think.forced_tokens == 0 && free_to_think.reasoning_tokens > 8);
+
+    options.budget = 8;
+    r1_event brief = think(model, &options, &close);
+    CHECK(close == R1_CLOSE_BUDGET && brief.reasoning_tokens <= 8 && brief.forced_tokens > 2);
+    options.flags = R1_THINK_NO_MESSAGE;
+    r1_event curt = think(model, &options, &close);
+    CHECK(close == R1_CLOSE_BUDGET && curt.forced_tokens < brief.forced_tokens);
+    options.flags = 0;
+    options.message = "I stop here.";
+    r1_event told = think(model, &options, &close);
+    CHECK(told.forced_tokens > curt.forced_tokens && told.forced_tokens != brief.forced_tokens);
+    options.message = NULL;
+    options.boundary = R1_BOUNDARY_LINE;
+    options.grace = 100;
+    r1_event line = think(model, &options, &close);
+    CHECK(close == R1_CLOSE_BUDGET && line.reasoning_tokens > 8 && line.reasoning_tokens <= 108);
+
+    r1_think_options_init(&options, sizeof options);
+    options.flags = R1_THINK_NOTHING;
+    CHECK(think(model, &options, &close).reasoning_tokens == 0 && close == R1_CLOSE_BUDGET);
+    options.flags = 0;
+    options.extensions = 1;
+    options.wait = "Hmm";
+    r1_event longer = think(model, &options, &close);
+    CHECK(longer.reasoning_tokens > free_to_think.reasoning_tokens && longer.forced_tokens > 0);
+}
+
+/* A vote's samples and result agree with each other. */
+static void votes(r1_model* model) {
+    r1_chat* chat = NULL;
+    r1_string* text = NULL;
+    r1_vote* vote = NULL;
+    r1_vote_event event = R1_VOTE_EVENT_INIT;
+    r1_vote_options options = R1_VOTE_OPTIONS_INIT;
+    options.samples = 3;
+    options.answer_kind = "integer";
+    options.early_stop = "never";
+    EXPECT(R1_OK, r1_chat_new(model, NULL, &chat, &err));
+    EXPECT(R1_OK, r1_chat_vote(chat, "What is 37 * 24?", R1_NUL, &options, &vote, &err));
+    EXPECT_BARE(R1_OK, r1_chat_free(chat));
+    uint64_t ended = 0, tokens = 0, votes = 0;
+    r1_status status;
+    while ((status = r1_vote_next(vote, &event, NULL)) == R1_OK) {
+        if (event.kind == R1_VOTE_SAMPLE) {
+            ended++;
+            tokens += event.tokens;
+            CHECK(event.sample >= 0 && event.sample < 3 && strlen(event.text) == event.text_len);
+            CHECK(event.thought != NULL && strlen(event.thought) == event.thought_len && event.finish != 0);
+            uint64_t forced = event.tag_tokens + event.forced_tokens;
+            CHECK(event.tokens == event.reasoning_tokens + forced + event.answer_tokens);
+        }
+        if (event.kind == R1_VOTE_DONE) break;
+    }
+    CHECK(status == R1_OK && event.reason == R1_VOTED_ALL && event.limit == 3);
+    CHECK(ended == 3 && event.finished == 3 && event.tokens == tokens && event.saved == 0);
+    CHECK(event.answer != NULL && strcmp(event.answer, "888") == 0 && strstr(event.text, "888") != NULL);
+    CHECK(event.count_count >= 1 && strcmp(event.counts[0].answer, "888") == 0);
+    for (uint64_t i = 0; i < event.count_count; i++) votes += event.counts[i].votes;
+    CHECK(event.counts[0].votes == event.votes && event.confidence == (double)event.votes / (double)votes);
+    CHECK(event.sample >= 0 && event.prompt_tokens > 0 && event.decode_ns > 0);
+    EXPECT(R1_DONE, r1_vote_next(vote, &event, &err));
+    EXPECT_BARE(R1_OK, r1_vote_free(vote));
+
+    /* On a session, cancelled; the session holds the prompt. */
+    r1_cancel* cancel = NULL;
+    r1_session* session = NULL;
+    r1_session_options settings = R1_SESSION_OPTIONS_INIT;
+    static const uint32_t prompt[] = {5, 6, 7};
+    size_t len = 0;
+    EXPECT(R1_OK, r1_cancel_new(&cancel, &err));
+    settings.cancel = cancel;
+    EXPECT(R1_OK, r1_session_new(model, &settings, &session, &err));
+    EXPECT(R1_OK, r1_session_vote(session, prompt, 3, &options, &vote, &err));
+    EXPECT(R1_ERR_BUSY, r1_session_truncate(session, 0, &err));
+    EXPECT(R1_OK, r1_vote_next(vote, &event, &err));
+    CHECK(event.kind == R1_VOTE_PROGRESS && event.running == 3);
+    EXPECT_BARE(R1_OK, r1_cancel_fire(cancel));
+    while ((status = r1_vote_next(vote, &event, NULL)) == R1_OK && event.kind != R1_VOTE_DONE) continue;
+    CHECK(status == R1_OK && event.reason == R1_VOTED_CANCELLED && event.sample == -1 && event.answer == NULL);
+    EXPECT(R1_OK, r1_session_len(session, &len, &err));
+    CHECK(len == 3);
+    EXPECT(R1_OK, r1_session_truncate(session, 0, &err));
+    EXPECT_BARE(R1_OK, r1_session_free(session));
+    EXPECT_BARE(R1_OK, r1_vote_free(vote));
+    EXPECT_BARE(R1_OK, r1_cancel_free(cancel));
+
+    /* The turn joins the conversation. */
+    EXPECT(R1_OK, r1_chat_new(model, NULL, &chat, &err));
+    options.early_stop = NULL;
+    EXPECT(R1_OK, r1_chat_vote(chat, "What is 37 * 24?", R1_NUL, &options, &vote, &err));
+    while (r1_vote_next(vote, &event, NULL) == R1_OK) continue;
+    CHECK(event.kind == R1_VOTE_DONE && strcmp(event.answer, "888") == 0);
+    EXPECT(R1_OK, r1_chat_messages_json(chat, &text, &err));
+    CHECK(strstr(r1_string_data(text, NULL), "888") != NULL);
+    EXPECT_BARE(R1_OK, r1_string_free(text));
+    EXPECT_BARE(R1_OK, r1_chat_free(chat));
+    EXPECT_BARE(R1_OK, r1_vote_free(vote));
+}
+
 static void chats(r1_model* model, char* thought, char* answer) {
     r1_chat_options options = R1_CHAT_OPTIONS_INIT;
     r1_generate_options greedy = R1_GENERATE_OPTIONS_INIT;
@@ -207,6 +330,8 @@ int main(int argc, char** argv) {
     tokens_there_and_back(model);
     descriptions(model);
     sessions(model);
+    thoughts(model);
+    votes(model);
     chats(model, thought, answer);
     return report();
 }

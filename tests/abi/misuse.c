@@ -261,6 +261,203 @@ static void values(void) {
     CHECK(stream == NULL);
 }
 
+/* Options of thoughts that differ from the defaults in one field. */
+#define THINK(status, field, value)                                            \
+    do {                                                                       \
+        r1_think_options think = R1_THINK_OPTIONS_INIT;                        \
+        r1_generate_options with = R1_GENERATE_OPTIONS_INIT;                   \
+        with.think = &think;                                                   \
+        think.field = value;                                                   \
+        EXPECT(status, r1_chat_send(chat, "a", 1, &with, &stream, &err));      \
+        if (status == R1_OK) EXPECT_BARE(R1_OK, r1_stream_free(stream));       \
+        stream = NULL;                                                         \
+    } while (0)
+
+static void thoughts(void) {
+    r1_stream* stream = NULL;
+    static const float bad[] = {-1.0f, (float)NAN, (float)INFINITY};
+    static char text[5000];
+    const char *none[] = {NULL}, *empty[] = {""};
+    memset(text, 'a', sizeof text - 1);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        THINK(R1_ERR_ARGUMENT, ramp_share, bad[i]);
+        THINK(R1_ERR_ARGUMENT, ramp_strength, bad[i]);
+        THINK(R1_ERR_ARGUMENT, ramp_margin, bad[i]);
+        THINK(R1_ERR_ARGUMENT, answer_temperature, bad[i]);
+        THINK(R1_ERR_ARGUMENT, answer_top_p, bad[i]);
+        THINK(R1_ERR_ARGUMENT, answer_min_p, bad[i]);
+        THINK(R1_ERR_ARGUMENT, answer_repetition_penalty, bad[i]);
+    }
+    static const int32_t beyond[] = {-1, 5, INT32_MIN, INT32_MAX};
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        THINK(R1_ERR_RANGE, boundary, beyond[i]);
+        THINK(R1_ERR_RANGE, on_budget, beyond[i]);
+        THINK(R1_ERR_RANGE, loops, beyond[i]);
+        THINK(R1_ERR_RANGE, guard_eos, beyond[i]);
+    }
+    THINK(R1_ERR_RANGE, budget, 1; think.flags = R1_THINK_NOTHING);
+    THINK(R1_ERR_RANGE, grace, 1; think.flags = R1_THINK_NO_GRACE);
+    THINK(R1_ERR_RANGE, answer_reserve, 1; think.flags = R1_THINK_NO_RESERVE);
+    THINK(R1_ERR_RANGE, message, "now"; think.flags = R1_THINK_NO_MESSAGE);
+    THINK(R1_ERR_ARGUMENT, minimum, 1; think.flags = R1_THINK_NOTHING);
+    THINK(R1_ERR_ARGUMENT, minimum, 9; think.block_budget = 8);
+    THINK(R1_ERR_ARGUMENT, message, text);
+    THINK(R1_ERR_ARGUMENT, wait, text);
+    THINK(R1_ERR_ARGUMENT, wait, " "; think.extensions = 1);
+    THINK(R1_ERR_UTF8, wait, "\xff");
+    THINK(R1_ERR_UTF8, message, "\xff");
+    THINK(R1_ERR_NULL_ARG, tool_open_count, 1);
+    THINK(R1_ERR_RANGE, tool_open, none; think.tool_open_count = SIZE_MAX);
+    THINK(R1_ERR_NULL_ARG, tool_open, none; think.tool_open_count = 1);
+    THINK(R1_ERR_ARGUMENT, tool_open, empty; think.tool_open_count = 1);
+    THINK(R1_ERR_VERSION, flags, 1u << 31);
+    THINK(R1_ERR_VERSION, struct_size, 0);
+    THINK(R1_ERR_VERSION, struct_size, sizeof(r1_think_options) - 1);
+    THINK(R1_ERR_VERSION, struct_size, UINT32_MAX);
+    THINK(R1_ERR_VERSION, struct_size, sizeof think; with.reserved = &think);
+    THINK(R1_OK, budget, UINT64_MAX);
+    THINK(R1_OK, message, "");
+    THINK(R1_OK, flags, 127);
+    THINK(R1_OK, deadline_think_ms, UINT64_MAX; think.deadline_total_ms = UINT64_MAX; think.grace = UINT64_MAX);
+    THINK(R1_OK, extensions, UINT32_MAX; think.max_blocks = UINT32_MAX; think.answer_reserve = UINT64_MAX);
+
+    FUTURE(r1_think_options) future;
+    r1_generate_options options = defaults();
+    EXPECT_BARE(R1_ERR_NULL_ARG, r1_think_options_init(NULL, sizeof future));
+    EXPECT_BARE(R1_ERR_VERSION, r1_think_options_init(&future.known, 3));
+    EXPECT_BARE(R1_OK, r1_think_options_init(&future.known, sizeof future));
+    options.think = &future.known;
+    EXPECT(R1_OK, r1_chat_send(chat, "a", 1, &options, &stream, &err));
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+    future.newer[0] = 1;
+    EXPECT(R1_ERR_VERSION, r1_chat_send(chat, "a", 1, &options, &stream, &err));
+}
+
+static void steering(void) {
+    r1_stream* stream = NULL;
+    FUTURE(r1_think_state) state;
+    r1_event event = R1_EVENT_INIT;
+    r1_generate_options options = defaults();
+    int32_t phase = 0;
+    int32_t* odd = (int32_t*)(void*)((char*)&event + 1);
+    options.max_tokens = 4;
+    memset(&state, 0xff, sizeof state);
+    state.known.struct_size = sizeof state;
+    r1_chat* talk = NULL;
+    EXPECT(R1_OK, r1_chat_new(model, NULL, &talk, &err));
+    EXPECT(R1_OK, r1_chat_send(talk, "1+1", 3, &options, &stream, &err));
+
+    EXPECT_BARE(R1_ERR_NULL_ARG, r1_think_close(NULL, &phase));
+    EXPECT_BARE(R1_ERR_NULL_ARG, r1_think_set_budget(NULL, 5, &phase));
+    EXPECT_BARE(R1_ERR_NULL_ARG, r1_think_get_state(NULL, &state.known));
+    EXPECT_BARE(R1_ERR_NULL_ARG, r1_think_get_state(stream, NULL));
+    EXPECT_BARE(R1_ERR_RANGE, r1_think_close(stream, odd));
+    EXPECT_BARE(R1_ERR_RANGE, r1_think_set_budget(stream, 5, odd));
+    EXPECT_BARE(R1_ERR_VERSION, r1_think_get_state(stream, (r1_think_state*)(void*)odd));
+    static const uint32_t wrong[] = {0, 4, sizeof(r1_think_state) - 1, 5000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        state.known.struct_size = wrong[i];
+        EXPECT_BARE(R1_ERR_VERSION, r1_think_get_state(stream, &state.known));
+    }
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        EXPECT_BARE(R1_ERR_HANDLE, r1_think_close((r1_stream*)garbage[i], &phase));
+        EXPECT_BARE(R1_ERR_HANDLE, r1_think_set_budget((r1_stream*)garbage[i], 5, &phase));
+    }
+    EXPECT_BARE(R1_ERR_HANDLE, r1_think_close((r1_stream*)chat, &phase));
+    CHECK(phase == 0);
+
+    state.known.struct_size = sizeof state;
+    EXPECT_BARE(R1_OK, r1_think_get_state(stream, &state.known));
+    CHECK(state.known.phase == R1_REPLY_THINKING && state.known.reasoning_tokens == 0 && state.newer[1] == 0);
+    while (r1_stream_next(stream, &event, NULL) == R1_OK) continue;
+    EXPECT_BARE(R1_OK, r1_think_close(stream, &phase));
+    CHECK(phase == R1_REPLY_ENDED);
+    EXPECT_BARE(R1_OK, r1_think_close(stream, NULL));
+    EXPECT_BARE(R1_OK, r1_think_set_budget(stream, R1_THINK_UNLIMITED, &phase));
+    CHECK(phase == R1_REPLY_ENDED);
+    EXPECT_BARE(R1_OK, r1_think_get_state(stream, &state.known));
+    CHECK(state.known.phase == R1_REPLY_ENDED && state.known.struct_size == sizeof state);
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+    EXPECT_BARE(R1_ERR_HANDLE, r1_think_close(stream, &phase));
+    EXPECT_BARE(R1_ERR_HANDLE, r1_think_set_budget(stream, 5, NULL));
+    EXPECT_BARE(R1_ERR_HANDLE, r1_think_get_state(stream, &state.known));
+    EXPECT_BARE(R1_OK, r1_chat_free(talk));
+}
+
+static void votes(void) {
+    static const char* const kinds[] = {"", "essay", "regex:(", "Math"};
+    static const char* const rules[] = {"", "window:0", "window:-1", "beta:0.4", "beta:nan", "first:x", "Certain"};
+    r1_vote *vote = NULL, *second = NULL;
+    r1_stream* stream = NULL;
+    uint32_t token = 5;
+    FUTURE(r1_vote_event) event;
+    memset(&event, 0, sizeof event);
+    event.known.struct_size = sizeof event;
+    r1_vote_options options = R1_VOTE_OPTIONS_INIT;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        options.answer_kind = kinds[i];
+        EXPECT(R1_ERR_ARGUMENT, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    }
+    options.answer_kind = "\xff";
+    EXPECT(R1_ERR_UTF8, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    options.answer_kind = NULL;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        options.early_stop = rules[i];
+        EXPECT(R1_ERR_ARGUMENT, r1_session_vote(session, &token, 1, &options, &vote, &err));
+    }
+    options.early_stop = NULL;
+    options.samples = 4097;
+    EXPECT(R1_ERR_ARGUMENT, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    options.samples = 2;
+    options.flags = 4;
+    EXPECT(R1_ERR_VERSION, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    options.flags = 0;
+    r1_generate_options generate = defaults();
+    options.generate = &generate;
+    generate.temperature = (float)NAN;
+    EXPECT(R1_ERR_ARGUMENT, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
+    generate = defaults();
+    generate.struct_size--;
+    EXPECT(R1_ERR_VERSION, r1_session_vote(session, &token, 1, &options, &vote, &err));
+    options.struct_size = 3;
+    EXPECT(R1_ERR_VERSION, r1_session_vote(session, &token, 1, &options, &vote, &err));
+    EXPECT_BARE(R1_ERR_VERSION, r1_vote_options_init(&options, 3));
+    EXPECT_BARE(R1_ERR_NULL_ARG, r1_vote_options_init(NULL, sizeof options));
+    EXPECT_BARE(R1_OK, r1_vote_options_init(&options, sizeof options));
+
+    EXPECT(R1_ERR_NULL_ARG, r1_chat_vote(NULL, "a", 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_chat_vote(chat, NULL, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_chat_vote(chat, "a", 1, NULL, NULL, &err));
+    EXPECT(R1_ERR_UTF8, r1_chat_vote(chat, "\xff", 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_session_vote(NULL, &token, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_session_vote(session, NULL, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_HANDLE, r1_session_vote((r1_session*)chat, &token, 1, NULL, &vote, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_vote_next(NULL, &event.known, &err));
+    EXPECT_BARE(R1_OK, r1_vote_free(NULL));
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        EXPECT(R1_ERR_HANDLE, r1_vote_next((r1_vote*)garbage[i], &event.known, &err));
+        EXPECT_BARE(R1_ERR_HANDLE, r1_vote_free((r1_vote*)garbage[i]));
+    }
+    CHECK(vote == NULL && event.known.kind == 0);
+
+    options.samples = 2;
+    EXPECT(R1_OK, r1_chat_vote(chat, "1+1", 3, &options, &vote, &err));
+    EXPECT(R1_ERR_BUSY, r1_chat_vote(chat, "1+1", 3, &options, &second, &err));
+    EXPECT(R1_ERR_BUSY, r1_chat_send(chat, "1+1", 3, NULL, &stream, &err));
+    EXPECT(R1_ERR_NULL_ARG, r1_vote_next(vote, NULL, &err));
+    event.known.struct_size = 8;
+    EXPECT(R1_ERR_VERSION, r1_vote_next(vote, &event.known, &err));
+    event.known.struct_size = sizeof event;
+    EXPECT(R1_OK, r1_vote_next(vote, &event.known, &err));
+    CHECK(event.known.kind == R1_VOTE_PROGRESS && event.known.running > 0 && event.known.text == NULL);
+    EXPECT_BARE(R1_ERR_HANDLE, r1_think_close((r1_stream*)vote, NULL));
+    EXPECT_BARE(R1_ERR_HANDLE, r1_stream_free((r1_stream*)vote));
+    EXPECT_BARE(R1_OK, r1_vote_free(vote));
+    EXPECT_BARE(R1_ERR_HANDLE, r1_vote_free(vote));
+    EXPECT(R1_ERR_HANDLE, r1_vote_next(vote, &event.known, &err));
+    CHECK(second == NULL && stream == NULL);
+}
+
 static void files(void) {
     static const char page[] = "<!DOCTYPE html><html><body>not found</body></html>";
     r1_model* made = NULL;
@@ -370,6 +567,9 @@ int main(int argc, char** argv) {
     pointers();
     sizes();
     values();
+    thoughts();
+    steering();
+    votes();
     files();
     conversations();
     EXPECT_BARE(R1_OK, r1_model_free(model));

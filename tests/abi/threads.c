@@ -1,5 +1,6 @@
 /* Several threads, cancel tokens and callbacks: errors instead of races, each object still usable afterwards. */
 #include <pthread.h>
+#include <sched.h>
 
 #include "check.h"
 
@@ -206,6 +207,123 @@ static void cancelling(void) {
     EXPECT_BARE(R1_OK, r1_session_free(session));
 }
 
+/* From a second thread, or a callback, while the first is inside r1_stream_next: never R1_ERR_BUSY. */
+static void* steer(void* unused) {
+    int32_t phase = 0;
+    r1_think_state state = R1_THINK_STATE_INIT;
+    EXPECT_BARE(R1_OK, r1_think_get_state(stream, &state));
+    CHECK(state.phase == R1_REPLY_THINKING && state.answer_tokens == 0);
+    EXPECT_BARE(R1_OK, r1_think_set_budget(stream, 1000, &phase));
+    CHECK(phase == R1_REPLY_THINKING);
+    phase = 0;
+    EXPECT_BARE(R1_OK, r1_think_close(stream, &phase));
+    CHECK(phase == R1_REPLY_THINKING);
+    return unused;
+}
+
+static void* starve(void* unused) {
+    int32_t phase = 0;
+    EXPECT_BARE(R1_OK, r1_think_set_budget(stream, 0, &phase));
+    CHECK(phase == R1_REPLY_THINKING);
+    return unused;
+}
+
+/* Watches until the thought is under way, then closes it. Counts no checks: the first thread does so meanwhile. */
+static void* watch(void* steered) {
+    int32_t phase = 0;
+    r1_status status = R1_OK;
+    r1_think_state state = R1_THINK_STATE_INIT;
+    do {
+        status |= r1_think_get_state(stream, &state);
+        sched_yield();
+    } while (state.phase == R1_REPLY_THINKING && state.reasoning_tokens < 4);
+    status |= r1_think_close(stream, &phase);
+    *(int*)steered = status == R1_OK && phase == R1_REPLY_THINKING;
+    return NULL;
+}
+
+static int32_t on_progress_steer(void* user, int32_t stage, uint64_t done, uint64_t total) {
+    (void)user, (void)stage, (void)done, (void)total;
+    if (calls++ == 0) {
+        meanwhile(steer);
+        steer(NULL);
+    }
+    return 0;
+}
+
+/* A thought that only a request can end. */
+static void think_on(uint32_t len) {
+    r1_think_options think = R1_THINK_OPTIONS_INIT;
+    r1_generate_options options = R1_GENERATE_OPTIONS_INIT;
+    think.extensions = UINT32_MAX;
+    think.loops = R1_LOOP_NONE;
+    think.guard_eos = R1_EOS_MASK;
+    options.think = &think;
+    options.flags = R1_GENERATE_GREEDY | R1_GENERATE_TOKENS;
+    options.phase = R1_PHASE_THOUGHT;
+    options.max_tokens = 600;
+    EXPECT(R1_OK, r1_session_generate(session, prompt, len, &options, &stream, &err));
+}
+
+/* Reads the rest, joining the other thread, if there is one, after some events at the latest. */
+static void answered(int32_t reason, pthread_t* other, uint64_t least, uint64_t most) {
+    r1_event event = R1_EVENT_INIT;
+    uint64_t forced = 0, events = 0;
+    int32_t close = 0;
+    while (r1_stream_next(stream, &event, NULL) == R1_OK) {
+        if (event.kind == R1_EVENT_TOKEN) {
+            CHECK(event.provenance == R1_PROVENANCE_SAMPLED || event.provenance == R1_PROVENANCE_FORCED);
+            forced += event.provenance == R1_PROVENANCE_FORCED;
+        } else {
+            CHECK(event.provenance == 0);
+        }
+        if (event.kind == R1_EVENT_USAGE) {
+            CHECK(event.forced_tokens == forced && forced > 0 && event.answer_tokens > 0);
+            CHECK(event.reasoning_tokens >= least && event.reasoning_tokens <= most);
+            CHECK(event.thinking_ns + event.answering_ns == event.decode_ns && event.charged_tokens == 0);
+        }
+        if (event.kind == R1_EVENT_DONE) close = event.close;
+        if (other != NULL && ++events == 200) pthread_join(*other, NULL), other = NULL;
+    }
+    if (other != NULL) pthread_join(*other, NULL);
+    CHECK(close == reason);
+    EXPECT_BARE(R1_OK, r1_stream_free(stream));
+}
+
+static void steering(void) {
+    r1_event event = R1_EVENT_INIT;
+    pthread_t other;
+    int steered = 0;
+
+    /* During the prompt: nothing is thought. */
+    session = new_session(on_progress_steer);
+    think_on(LONG);
+    answered(R1_CLOSE_INTERRUPT, NULL, 0, 0);
+    CHECK(calls >= 1);
+    EXPECT_BARE(R1_OK, r1_session_free(session));
+
+    /* Between two events. */
+    session = new_session(NULL);
+    think_on(4);
+    do EXPECT(R1_OK, r1_stream_next(stream, &event, &err));
+    while (event.kind != R1_EVENT_THOUGHT);
+    meanwhile(steer);
+    CHECK(calls == 0);
+    answered(R1_CLOSE_INTERRUPT, NULL, 1, 8);
+    think_on(4);
+    do EXPECT(R1_OK, r1_stream_next(stream, &event, &err));
+    while (event.kind != R1_EVENT_THOUGHT);
+    meanwhile(starve);
+    answered(R1_CLOSE_BUDGET, NULL, 1, 8);
+
+    /* At any moment. */
+    think_on(4);
+    if (pthread_create(&other, NULL, watch, &steered) != 0) exit(3);
+    answered(R1_CLOSE_INTERRUPT, &other, 4, 220);
+    CHECK(steered);
+    EXPECT_BARE(R1_OK, r1_session_free(session));
+}
+
 static void freeing_while_streaming(void) {
     r1_event event = R1_EVENT_INIT;
     session = new_session(on_progress_free);
@@ -288,6 +406,7 @@ int main(int argc, char** argv) {
     reentry();
     stopping();
     cancelling();
+    steering();
     freeing_while_streaming();
     logging();
     side_by_side();

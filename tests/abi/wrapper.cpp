@@ -24,6 +24,8 @@ int main(int argc, char** argv) {
     std::string thought, answer;
     r1_event event = R1_EVENT_INIT;
     while (stream.next(event)) (event.kind == R1_EVENT_THOUGHT ? thought : answer) += r1::text(event);
+    CHECK(stream.state().phase == R1_REPLY_ENDED && stream.close_thought() == R1_REPLY_ENDED);
+    CHECK(stream.state().reasoning_tokens > 0 && r1::Stream().set_budget(1) == 0 && r1::Stream().state().phase == 0);
     CHECK(!thought.empty() && answer.find("888") != std::string::npos);
 
     const r1::Model model(argv[1]);
@@ -35,6 +37,14 @@ int main(int argc, char** argv) {
     r1::Session fork = session.fork(), moved = std::move(session);
     CHECK(session.get() == nullptr && moved.tokens() == fork.tokens() && moved.logits() == fork.logits());
     CHECK(model.info().find("\"layers\":") != std::string::npos);
+
+    r1_vote_options few = R1_VOTE_OPTIONS_INIT;
+    few.samples = 2;
+    r1::Chat chat(model);
+    r1::Vote vote = chat.vote("What is 37 * 24?", &few);
+    const r1_vote_event voted = vote.result();
+    CHECK(voted.kind == R1_VOTE_DONE && voted.limit == 2 && voted.text_len > 0);
+    CHECK(chat.messages().find("assistant") != std::string::npos);
 
     r1::Cancel cancel;
     cancel.fire();
