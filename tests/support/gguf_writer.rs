@@ -100,6 +100,19 @@ impl GgufWriter {
         self
     }
 
+    /// Takes a key out, to leave it out or to add another value.
+    pub fn without(mut self, key: &str) -> Self {
+        let name = string(key);
+        self.keys.retain(|entry| !entry.starts_with(&name));
+        self
+    }
+
+    /// Takes a tensor out.
+    pub fn without_tensor(mut self, name: &str) -> Self {
+        self.tensors.retain(|tensor| tensor.name != name.as_bytes());
+        self
+    }
+
     /// Adds a bool.
     pub fn bool(self, key: &str, value: bool) -> Self {
         self.raw(key, value_type::BOOL, [value.into()])

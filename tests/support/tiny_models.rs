@@ -64,6 +64,11 @@ impl Shape {
 
     /// The file's bytes.
     pub fn file(&self) -> Vec<u8> {
+        self.writer().build()
+    }
+
+    /// The file, for tests that change it before they write it.
+    pub fn writer(&self) -> GgufWriter {
         let (a, random) = (self.architecture, &mut Random::new(7));
         let (d, qs, kvs) = (self.width, self.heads * self.head_dim, self.kv_heads * self.head_dim);
         let key = |k: &str| format!("{a}.{k}");
@@ -111,7 +116,7 @@ impl Shape {
             let factors: Vec<f32> = (0..self.head_dim / 2).map(|i| 1.0 + i as f32 / 8.0).collect();
             w = w.tensor(TensorSpec::f32("rope_freqs.weight", &[factors.len() as u64], &factors));
         }
-        w.tensor(vector(random, "output_norm.weight", d, 1.0)).build()
+        w.tensor(vector(random, "output_norm.weight", d, 1.0))
     }
 
     fn matrix(&self, random: &mut Random, name: &str, inputs: usize, outputs: usize) -> TensorSpec {

@@ -1,0 +1,234 @@
+//! Files whose container is sound and whose model is not: numbers, shapes, vocabularies and templates that lie. Each is an
+//! error that names the key or the tensor, or a model that runs; none is a panic.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+#[path = "support/gguf_writer.rs"]
+mod gguf_writer;
+#[path = "support/tiny_models.rs"]
+mod tiny_models;
+
+use gguf_writer::{GgufWriter, TensorSpec};
+use r1core::gguf::Gguf;
+use r1core::{Chat, ChatOptions, ErrorKind, GenerateOptions, Model, ModelOptions, Result, SessionOptions};
+use tiny_models::Shape;
+
+fn sound() -> GgufWriter {
+    Shape { layers: 1, ..Shape::new("llama", "Q8_0") }.writer()
+}
+
+fn load(file: &GgufWriter) -> Result<Model> {
+    Model::load(Gguf::from_bytes(file.build())?, &ModelOptions::default())
+}
+
+/// Uses a model as a host would.
+fn run(model: &Model) -> Result<()> {
+    let mut session = model.session(SessionOptions { threads: Some(1), ..Default::default() })?;
+    let prompt = model.tokenizer().encode("hi 😀 hi", Default::default());
+    let prompt = if prompt.is_empty() { vec![0] } else { prompt };
+    for event in session.generate(&prompt, &GenerateOptions { max_tokens: Some(4), ..Default::default() })? {
+        event?;
+    }
+    Ok(())
+}
+
+/// Collects every case that does not fail as it should.
+fn check(cases: Vec<(&str, GgufWriter, ErrorKind, &str)>) {
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(name, file, kind, place)| match load(file) {
+            Err(e) if e.kind() == *kind && e.to_string().contains(place) => None,
+            Err(e) => Some(format!("{name}: {:?} {e}", e.kind())),
+            Ok(_) => Some(format!("{name}: it loads")),
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_file_that_the_lies_start_from_is_sound() {
+    run(&load(&sound()).unwrap()).unwrap();
+}
+
+#[test]
+fn numbers_that_cannot_be_are_named_by_their_key() {
+    use ErrorKind::{Malformed, Missing, Unsupported};
+    let set = |key: &str, value: u32| sound().without(key).u32(key, value);
+    let set_f32 = |key: &str, value: f32| sound().without(key).f32(key, value);
+    let mut cases = vec![
+        ("no architecture", sound().without("general.architecture"), Missing, "general.architecture"),
+        (
+            "unknown architecture",
+            sound().without("general.architecture").str("general.architecture", "nonsense"),
+            Unsupported,
+            "nonsense",
+        ),
+        (
+            "architecture of a wrong type",
+            sound().without("general.architecture").u32("general.architecture", 1),
+            Malformed,
+            "general.architecture",
+        ),
+        ("more layers than tensors", set("llama.block_count", 1000), Missing, "blk.1."),
+        (
+            "layers as text",
+            sound().without("llama.block_count").str("llama.block_count", "1"),
+            Malformed,
+            "llama.block_count",
+        ),
+        (
+            "layers below zero",
+            sound().without("llama.block_count").i32("llama.block_count", -1),
+            Malformed,
+            "block_count",
+        ),
+        ("heads that share no key-value head", set("llama.attention.head_count_kv", 3), Malformed, "head_count_kv"),
+        ("more key-value heads than heads", set("llama.attention.head_count_kv", 8), Malformed, "head_count_kv"),
+        (
+            "too few heads in a list",
+            sound().without("llama.attention.head_count").i32s("llama.attention.head_count", &[]),
+            Malformed,
+            "head_count",
+        ),
+        ("embedding that fits no tensor", set("llama.embedding_length", 128), Malformed, "token_embd.weight"),
+        ("feed-forward that fits no tensor", set("llama.feed_forward_length", 256), Malformed, "ffn_gate"),
+        ("odd heads", set("llama.attention.key_length", 63), Malformed, "llama."),
+        ("odd rotation", set("llama.rope.dimension_count", 15), Malformed, "rope.dimension_count"),
+        ("rotation beyond the head", set("llama.rope.dimension_count", 4096), Malformed, "rope.dimension_count"),
+        ("rotation that the factors do not fit", set("llama.rope.dimension_count", 32), Malformed, "rope_freqs"),
+        ("another vocabulary", set("llama.vocab_size", 7), Malformed, "vocab_size"),
+        ("a scaling that nobody knows", sound().str("llama.rope.scaling.type", "su"), Unsupported, "rope.scaling.type"),
+    ];
+    for key in [
+        "llama.block_count",
+        "llama.context_length",
+        "llama.embedding_length",
+        "llama.feed_forward_length",
+        "llama.attention.head_count",
+        "llama.attention.layer_norm_rms_epsilon",
+    ] {
+        cases.push(("a required key is absent", sound().without(key), Missing, key));
+    }
+    for key in [
+        "llama.block_count",
+        "llama.context_length",
+        "llama.embedding_length",
+        "llama.feed_forward_length",
+        "llama.attention.head_count",
+        "llama.attention.head_count_kv",
+        "llama.attention.key_length",
+    ] {
+        cases.push(("zero", set(key, 0), Malformed, key));
+        cases.push(("the largest number", set(key, u32::MAX), Malformed, key));
+    }
+    for value in [f32::NAN, f32::INFINITY, -1.0] {
+        let key = "llama.attention.layer_norm_rms_epsilon";
+        cases.push(("an epsilon that is none", set_f32(key, value), Malformed, key));
+        cases.push(("a base that is none", set_f32("llama.rope.freq_base", value), Malformed, "rope.freq_base"));
+    }
+    check(cases);
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named() {
+    use ErrorKind::{Malformed, Missing, Unsupported};
+    let replaced = |name: &str, dims: &[u64], type_id, bytes| {
+        sound().without_tensor(name).tensor(TensorSpec::new(name, dims, type_id, vec![0; bytes]))
+    };
+    let mut cases = vec![
+        (
+            "a transposed matrix",
+            replaced("blk.0.ffn_down.weight", &[256, 512], 8, 256 * 512 / 32 * 34),
+            Malformed,
+            "ffn_down",
+        ),
+        ("a quantised norm", replaced("blk.0.attn_norm.weight", &[256], 8, 8 * 34), Malformed, "attn_norm"),
+        ("a type that is not read", replaced("blk.0.attn_q.weight", &[256, 256], 16, 256 * 66), Unsupported, "IQ2_XXS"),
+        ("a third dimension", replaced("blk.0.attn_q.weight", &[256, 128, 2], 0, 4 * 256 * 256), Malformed, "attn_q"),
+        ("a short norm", replaced("output_norm.weight", &[255], 0, 4 * 255), Malformed, "output_norm"),
+        ("factors of a wrong type", replaced("rope_freqs.weight", &[32], 1, 64), Malformed, "rope_freqs"),
+        ("factors of zero", replaced("rope_freqs.weight", &[32], 0, 128), Malformed, "rope_freqs"),
+    ];
+    for name in [
+        "token_embd.weight",
+        "output_norm.weight",
+        "blk.0.attn_norm.weight",
+        "blk.0.attn_k.weight",
+        "blk.0.ffn_up.weight",
+    ] {
+        cases.push(("absent", sound().without_tensor(name), Missing, name));
+    }
+    check(cases);
+}
+
+#[test]
+fn weights_that_are_no_numbers_end_in_an_error_not_in_a_crash() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let norm = TensorSpec::f32("output_norm.weight", &[256], &[value; 256]);
+        let model = load(&sound().without_tensor("output_norm.weight").tensor(norm)).unwrap();
+        assert_eq!(run(&model).unwrap_err().kind(), ErrorKind::State);
+    }
+}
+
+#[test]
+fn vocabularies_that_lie_are_named() {
+    use ErrorKind::{Malformed, Missing, Unsupported};
+    let tokens = "tokenizer.ggml.tokens";
+    let many: Vec<String> = (0..400).map(|i| format!("t{i}")).collect();
+    check(vec![
+        ("no tokens", sound().without(tokens), Missing, tokens),
+        ("tokens as numbers", sound().without(tokens).i32s(tokens, &[1, 2, 3]), Malformed, tokens),
+        ("more tokens than rows", sound().without(tokens).strings(tokens, &many), Malformed, "token"),
+        ("no model", sound().without("tokenizer.ggml.model"), Missing, "tokenizer.ggml.model"),
+        (
+            "a model that is not read",
+            sound().without("tokenizer.ggml.model").str("tokenizer.ggml.model", "rwkv"),
+            Unsupported,
+            "rwkv",
+        ),
+        (
+            "a splitter that nobody knows",
+            sound().without("tokenizer.ggml.pre").str("tokenizer.ggml.pre", "nonsense"),
+            Unsupported,
+            "nonsense",
+        ),
+        (
+            "types as text",
+            sound().without("tokenizer.ggml.token_type").strings("tokenizer.ggml.token_type", &["normal"]),
+            Malformed,
+            "token_type",
+        ),
+        ("no merges", sound().without("tokenizer.ggml.merges"), Missing, "tokenizer.ggml.merges"),
+    ]);
+}
+
+#[test]
+fn harmless_oddities_load_and_run() {
+    for (name, file) in [
+        (
+            "a beginning outside the vocabulary",
+            sound().without("tokenizer.ggml.bos_token_id").u32("tokenizer.ggml.bos_token_id", 9999),
+        ),
+        ("no end at all", sound().without("tokenizer.ggml.eos_token_id")),
+        ("a tensor that nobody needs", sound().tensor(TensorSpec::f32("extra.weight", &[3], &[1.0; 3]))),
+        ("a window of zero", sound().u32("llama.attention.sliding_window", 0)),
+    ] {
+        load(&file).and_then(|model| run(&model)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn templates_fail_when_a_chat_begins_and_not_before() {
+    let key = "tokenizer.chat_template";
+    for (file, kind) in [
+        (sound(), ErrorKind::NoTemplate),
+        (sound().str(key, "{% for x in %}"), ErrorKind::Template),
+        (sound().str(key, &"(".repeat(2_000_000)), ErrorKind::Limit),
+    ] {
+        let model = load(&file).unwrap();
+        run(&model).unwrap();
+        let session = model.session(SessionOptions::default()).unwrap();
+        assert_eq!(Chat::new(session, ChatOptions::default()).map(|_| ()).unwrap_err().kind(), kind);
+    }
+    check(vec![("a template that is no text", sound().u32(key, 1), ErrorKind::Malformed, key)]);
+}
