@@ -185,9 +185,11 @@ fn kernels_and_load_modes_change_nothing_but_speed() {
     assert_eq!(run(&["--load", "read", "--threads", "3"]), plain);
     let forced = Command::new(env!("CARGO_BIN_EXE_r1"))
         .env("R1_KERNELS", "scalar")
+        .env("R1_LOG", "info")
         .args(["run", "--json", "-n", "12", "-m", SHIPPED, "What is 12 + 30?"])
         .output()
         .unwrap();
+    assert!(String::from_utf8_lossy(&forced.stderr).contains("scalar kernels"), "the log names the choice");
     let forced: Vec<_> = json_lines(&forced.stdout).into_iter().filter(|l| l["type"] != "usage").collect();
     assert_eq!(forced, plain);
 }

@@ -1,7 +1,7 @@
 //! The `r1` command line: runs, inspects and measures reasoning models with r1core.
 //!
 //! Results go to standard output, progress and errors to standard error. Exit codes: 0 for success, 1 for an error (one
-//! line says what and where), 2 for bad usage, 130 when interrupted.
+//! line says what and where), 2 for bad usage, 130 when interrupted. `R1_LOG=info|debug` tells more on standard error.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -11,6 +11,7 @@ mod devices;
 mod eval;
 mod inspect;
 mod interrupt;
+mod log;
 mod logits;
 mod open;
 mod output;

@@ -1,12 +1,14 @@
 //! Opening models, the one that ships with r1 included.
 
 use std::path::Path;
+use std::time::Instant;
 
 use r1core::{Gguf, LoadMode, Model, ModelOptions, SessionOptions, Tokenizer};
 
 use crate::args::{ModelArgs, SessionArgs};
+use crate::log::Level;
 use crate::output::{Outcome, progress};
-use crate::{interrupt, output};
+use crate::{interrupt, log, output};
 
 /// The model that ships with r1.
 static SHIPPED: &[u8] = include_bytes!("../../../models/r1-tiny-q8_0.gguf");
@@ -27,10 +29,26 @@ pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
         cancel: interrupt::token(),
         progress: progress(),
     };
-    Ok(match &args.model {
+    let start = Instant::now();
+    let model = match &args.model {
         Some(path) => Model::open_with(path, &options)?,
         None => Model::load(gguf(None, LoadMode::Map)?, &options)?,
-    })
+    };
+    let config = model.config();
+    log::line(
+        Level::Info,
+        format_args!(
+            "loaded {} ({}, {} layers, {} of weights) in {:.2?}, {} kernels",
+            model.name().unwrap_or("a model without a name"),
+            config.architecture.name,
+            config.layers.len(),
+            output::size(model.weight_bytes() as u64),
+            start.elapsed(),
+            model.kernels()
+        ),
+    );
+    log::line(Level::Debug, format_args!("context {}, vocabulary {}", config.context_length, config.vocabulary));
+    Ok(model)
 }
 
 /// A file's tokenizer, without its weights.
