@@ -192,8 +192,9 @@ pub(crate) struct TemplateChoice {
     pub(crate) no_think: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
+/// Everything that a reply depends on but its prompt.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReplyArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -204,6 +205,12 @@ pub(crate) struct RunArgs {
     pub(crate) think: ThinkArgs,
     #[command(flatten)]
     pub(crate) template: TemplateChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) reply: ReplyArgs,
     #[command(flatten)]
     pub(crate) vote: VoteArgs,
     /// The prompt; "-" reads it from standard input
@@ -223,15 +230,7 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ChatArgs {
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
-    #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
-    #[command(flatten)]
-    pub(crate) think: ThinkArgs,
-    #[command(flatten)]
-    pub(crate) template: TemplateChoice,
+    pub(crate) reply: ReplyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -389,8 +388,14 @@ impl From<Cut> for Boundary {
     }
 }
 
+impl ReplyArgs {
+    pub(crate) fn options(&self) -> GenerateOptions {
+        GenerateOptions { think: self.think.options(), ..self.sampling.options() }
+    }
+}
+
 impl ThinkArgs {
-    pub(crate) fn options(&self) -> ThinkOptions {
+    fn options(&self) -> ThinkOptions {
         let d = ThinkOptions::default();
         ThinkOptions {
             budget: self.budget,

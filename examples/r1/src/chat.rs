@@ -2,17 +2,17 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use r1core::{Chat, GenerateOptions};
+use r1core::Chat;
 
 use crate::args::ChatArgs;
 use crate::output::{Display, Outcome, report_unfinished};
 use crate::{interrupt, open, run};
 
 pub(crate) fn run(args: &ChatArgs) -> Outcome {
-    let model = open::model(&args.model)?;
-    let session = model.session(open::session_options(&args.model, Some(&args.session)))?;
-    let mut chat = Chat::new(session, run::chat_options(&args.template)?)?;
-    let options = GenerateOptions { think: args.think.options(), ..args.sampling.options() };
+    let model = open::model(&args.reply.model)?;
+    let session = model.session(open::session_options(&args.reply.model, Some(&args.reply.session)))?;
+    let mut chat = Chat::new(session, run::chat_options(&args.reply.template)?)?;
+    let options = args.reply.options();
     let prompt = if io::stdin().is_terminal() { "> " } else { "" };
     if !prompt.is_empty() {
         eprintln!("Ctrl-C asks for the answer now, a second one stops the reply; an empty line or Ctrl-D leaves.");

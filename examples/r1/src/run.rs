@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, GenerateOptions, Message};
+use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, Message};
 
 use crate::args::{RunArgs, TemplateChoice};
 use crate::output::{Display, Failure, Outcome, report_unfinished};
@@ -10,9 +10,9 @@ use crate::{open, vote};
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
     let prompt = prompt(args)?;
-    let model = open::model(&args.model)?;
-    let mut session = model.session(open::session_options(&args.model, Some(&args.session)))?;
-    let options = GenerateOptions { think: args.think.options(), ..args.sampling.options() };
+    let model = open::model(&args.reply.model)?;
+    let mut session = model.session(open::session_options(&args.reply.model, Some(&args.reply.session)))?;
+    let options = args.reply.options();
     let vote = args.vote.options(&options);
     let display = Display::new(args.json);
     if args.raw {
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
             None => show(session.generate(&tokens, &options)?, display),
         };
     }
-    let mut chat = Chat::new(session, chat_options(&args.template)?)?;
+    let mut chat = Chat::new(session, chat_options(&args.reply.template)?)?;
     if let Some(vote) = vote {
         return vote::show(chat.vote(&prompt, &vote)?, args.json);
     }
