@@ -538,9 +538,9 @@ typedef struct {
     /// What is written in place of a closing tag that came too early (see `extensions`), ending with NUL, at most 4096
     /// bytes. NULL takes `Wait`.
     const char *wait;
-    /// What is written before a forced closing tag, on a new line, ending with NUL, at most 4096 bytes. NULL takes a
-    /// sentence that was chosen by measurement, `""` only ends the line; for nothing set `R1_THINK_NO_MESSAGE`. Left
-    /// out where nothing was thought and where there is no room.
+    /// What is written before a forced closing tag, on a new line, ending with NUL, at most 4096 bytes. NULL and `""`
+    /// only end the line, which measured best; for nothing at all set `R1_THINK_NO_MESSAGE`. Left out where nothing was
+    /// thought and where there is no room.
     const char *message;
     /// `tool_open_count` texts, such as `<tool_call>`, of which each closes a thought that it comes in and begins the
     /// answer. Without any, a tool call in a thought is part of the thought.

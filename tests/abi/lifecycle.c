@@ -191,7 +191,7 @@ static void thoughts(r1_model* model) {
 
     options.budget = 8;
     r1_event brief = think(model, &options, &close);
-    CHECK(close == R1_CLOSE_BUDGET && brief.reasoning_tokens <= 8 && brief.forced_tokens > 2);
+    CHECK(close == R1_CLOSE_BUDGET && brief.reasoning_tokens <= 8 && brief.forced_tokens == 2);
     options.flags = R1_THINK_NO_MESSAGE;
     r1_event curt = think(model, &options, &close);
     CHECK(close == R1_CLOSE_BUDGET && curt.forced_tokens < brief.forced_tokens);
