@@ -27,7 +27,12 @@ impl Device {
             name: "cpu",
             kernels: Isa::detect().name(),
             available: Isa::available().map(Isa::name).collect(),
-            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            threads: default_threads(),
         }]
     }
+}
+
+/// Threads that work where the host names no number: one for each processor that the system offers.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
 }

@@ -15,9 +15,8 @@ pub(crate) fn run(args: &TemplateArgs) -> Outcome {
     } else {
         let gguf = open::gguf(args.model.as_deref(), LoadMode::HeaderOnly)?;
         let tokenizer = Tokenizer::from_metadata(gguf.metadata())?;
-        let text = |id: Option<u32>| id.and_then(|id| tokenizer.text(id)).unwrap_or_default();
         let own = gguf.metadata().str("tokenizer.chat_template")?;
-        ChatTemplate::for_model(own, explicit.as_deref(), text(tokenizer.bos()), text(tokenizer.eos()))?
+        ChatTemplate::for_model(own, explicit.as_deref(), tokenizer.bos_text(), tokenizer.eos_text())?
     };
     let messages = match &args.messages {
         Some(path) => {

@@ -130,8 +130,7 @@ impl Model {
     /// `NoTemplate` where neither exists; `Template` where the text does not parse.
     pub fn chat_template(&self, explicit: Option<&str>) -> Result<ChatTemplate> {
         let tokenizer = self.tokenizer();
-        let text = |id: Option<u32>| id.and_then(|id| tokenizer.text(id)).unwrap_or_default();
-        ChatTemplate::for_model(self.template_text(), explicit, text(tokenizer.bos()), text(tokenizer.eos()))
+        ChatTemplate::for_model(self.template_text(), explicit, tokenizer.bos_text(), tokenizer.eos_text())
     }
 
     /// The tags around this model's thoughts, told from its vocabulary and its chat template; `None` where it has none.

@@ -6,6 +6,7 @@ use super::feed_forward::{self, FeedForwardScratch};
 use super::project::Projector;
 use crate::cache::KvCache;
 use crate::cancel::{CancelToken, cancelled};
+use crate::device::default_threads;
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::{Isa, Team, ops};
 
@@ -85,8 +86,7 @@ impl Runner {
     /// A runner with `threads` threads, the caller's included; `None` takes one for each processor that the system
     /// offers. Out-of-range counts are clamped to 1..=256. Its runs stop while `cancel` is fired.
     pub fn new(model: &Model, threads: Option<usize>, cancel: CancelToken) -> Runner {
-        let offered = || std::thread::available_parallelism().map_or(1, |n| n.get());
-        let team = Team::with_stop(threads.unwrap_or_else(offered), cancel.flag());
+        let team = Team::with_stop(threads.unwrap_or_else(default_threads), cancel.flag());
         Runner { model: model.clone(), team, cancel, buffers: Buffers::default() }
     }
 

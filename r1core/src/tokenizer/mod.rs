@@ -257,6 +257,16 @@ impl Tokenizer {
         self.0.ids.eos
     }
 
+    /// The text of BOS, empty where there is none: what templates print for `bos_token`.
+    pub fn bos_text(&self) -> &str {
+        self.bos().and_then(|id| self.text(id)).unwrap_or_default()
+    }
+
+    /// The text of EOS, likewise.
+    pub fn eos_text(&self) -> &str {
+        self.eos().and_then(|id| self.text(id)).unwrap_or_default()
+    }
+
     /// End of turn: as the file says, else the control token with a known text.
     pub fn eot(&self) -> Option<TokenId> {
         self.0.ids.eot
