@@ -30,6 +30,28 @@ impl Lines {
     }
 }
 
+/// The open tag, where it is known by its bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    text: Vec<u8>,
+    /// For each number of its bytes that have come: the rest of it.
+    rest: Vec<Vec<u32>>,
+}
+
+impl Opening {
+    pub(super) fn new(tags: Option<&ThinkTags>, encode: &dyn Fn(&[u8]) -> Vec<u32>) -> Self {
+        let text = tags.filter(|tags| tags.open_id.is_none()).map(|tags| tags.open.clone()).unwrap_or_default();
+        let rest = (0..text.len()).map(|come| encode(text.get(come..).unwrap_or_default())).collect();
+        Self { text, rest }
+    }
+
+    /// The rest of the tag when `held` has come; `None` where `held` does not begin it.
+    pub(super) fn rest(&self, held: &[u8]) -> Option<&[u32]> {
+        let rest = self.rest.get(held.len()).filter(|_| self.text.starts_with(held))?;
+        Some(rest.as_slice())
+    }
+}
+
 impl Closing {
     pub(super) fn new(tags: Option<&ThinkTags>, options: &ThinkOptions, encode: &dyn Fn(&[u8]) -> Vec<u32>) -> Self {
         let close_id = tags.and_then(|tags| tags.close_id);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::boundary::Ending;
 use super::budget::{Budget, Stand};
 use super::clock::Stopwatch;
-use super::closing::Closing;
+use super::closing::{Closing, Opening};
 use super::repetition::Repetition;
 use super::room::Room;
 use super::{
@@ -64,6 +64,7 @@ pub struct ThinkControl {
     machine: ReasoningMachine,
     handle: ThinkHandle,
     closing: Closing,
+    opening: Opening,
     budget: Budget,
     room: Room,
     watch: Stopwatch,
@@ -109,6 +110,7 @@ impl ThinkControl {
             tags.implicit.extend(texts.iter().map(|text| text.as_bytes().to_vec()));
         }
         let closing = Closing::new(tags.as_ref(), options, words.encode);
+        let opening = Opening::new(tags.as_ref(), words.encode);
         let masks = Masks::new(tags.as_ref(), words.ends);
         let machine = ReasoningMachine::new(tags, initial);
         let handle = ThinkHandle::new(options.budget, machine.phase());
@@ -131,6 +133,7 @@ impl ThinkControl {
             machine,
             handle,
             closing,
+            opening,
             masks,
         })
     }
@@ -181,6 +184,49 @@ impl ThinkControl {
         let replaced = self.cuts_before(bytes, stand) && self.close(CloseReason::Budget)
             || self.closes_early(id, bytes, stand) && self.extend();
         if replaced { Verdict::Force } else { Verdict::Commit }
+    }
+
+    /// The token that begins the tag which may come now, or goes on with it, where tags are known by their bytes. A mask
+    /// that would forbid it should not: when it is drawn, [`write_tag`](Self::write_tag) writes the whole tag.
+    pub fn next_of_tag(&self) -> Option<u32> {
+        self.rest_of_tag()?.first().copied()
+    }
+
+    /// Whether this token, sampled next, would end a thought or begin one and go on with text. Where that text has to
+    /// keep other rules, [`write_tag`](Self::write_tag) writes the tag alone.
+    pub fn crosses(&self, id: u32, bytes: &[u8]) -> bool {
+        self.machine.would_cross(id, bytes)
+    }
+
+    /// Makes the forced tokens the rest of the tag that may come now, as if the model itself had written it (or those that
+    /// keep a thought open, where it comes too early); false where there is none, or no room for it.
+    pub fn write_tag(&mut self) -> bool {
+        let early = self.extensions > 0 || self.is_below_minimum();
+        if self.machine.phase() == Phase::Thinking && early && self.extend() {
+            return true;
+        }
+        let Some(rest) = self.rest_of_tag() else { return false };
+        let rest = rest.to_vec();
+        self.forced = rest;
+        self.reason = CloseReason::Natural;
+        true
+    }
+
+    /// The answer has begun, and nothing in it shall be a tag.
+    pub fn seal(&mut self) {
+        self.machine.seal();
+    }
+
+    fn rest_of_tag(&self) -> Option<&[u32]> {
+        let held = self.machine.held();
+        let thinking = self.machine.phase() == Phase::Thinking;
+        let rest = if thinking { self.closing.tag(held) } else { self.opening.rest(held)? };
+        let by_bytes = self
+            .machine
+            .tags()
+            .is_some_and(|tags| if thinking { tags.close_id.is_none() } else { tags.open_id.is_none() });
+        let fits = rest.len() <= self.room.free(self.machine.counters().generated());
+        (by_bytes && fits && (thinking || !self.is_spent())).then_some(rest)
     }
 
     /// Takes a sampled token that was committed and returns what can be streamed now.
@@ -388,18 +434,23 @@ impl ThinkControl {
             let strength = ramp.strength * stand.progress(ramp);
             (strength > 0.0).then_some(Raise { id, strength, margin: ramp.margin })
         });
-        Steer { forbid: self.masks.get(false, stays, ends), raise }
+        Steer { forbid: self.masks.get(false, stays, ends), raise, ..self.masks.keep() }
     }
 
-    fn steer_answer(&self) -> Steer<'_> {
+    /// Whether no further thought may begin.
+    fn is_spent(&self) -> bool {
         let blocks = self.machine.blocks() as usize;
         let enough = !self.options.reopen || self.options.max_blocks.is_some_and(|most| blocks >= most);
         let spent = self.machine.counters().reasoning as usize + self.budget.charged;
         let spent = self.handle.budget().is_some_and(|budget| spent >= budget);
-        let open = blocks > 0 && (enough || spent);
+        blocks > 0 && (enough || spent)
+    }
+
+    fn steer_answer(&self) -> Steer<'_> {
+        let open = self.is_spent();
         // After a forced close, models tend to repeat the tag or to end at once.
         let ends = self.just_forced && self.options.guard_eos != GuardEos::Allow;
-        Steer { forbid: self.masks.get(open, self.just_forced, ends), raise: None }
+        Steer { forbid: self.masks.get(open, self.just_forced, ends), ..self.masks.keep() }
     }
 }
 
@@ -419,6 +470,11 @@ impl Masks {
         let close = ids.len();
         ids.extend_from_slice(ends);
         Self { ids, open, close }
+    }
+
+    /// What no mask of the host may take away.
+    fn keep(&self) -> Steer<'_> {
+        Steer { keep: &self.ids, ..Steer::default() }
     }
 
     /// The tokens of some neighbouring groups.

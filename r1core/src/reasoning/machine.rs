@@ -139,6 +139,8 @@ pub struct ReasoningMachine {
     fresh: bool,
     /// The thought was closed by force: the close tag that the model itself may still write is no text.
     stray: bool,
+    /// Everything from here on is answer.
+    sealed: bool,
     /// Bytes that may still become a tag.
     held: Vec<u8>,
     /// Offsets in `held` where tokens begin, ascending.
@@ -171,6 +173,7 @@ impl ReasoningMachine {
             phase: initial,
             fresh: true,
             stray: false,
+            sealed: false,
             held: Vec::new(),
             starts: Vec::new(),
             counters: Counters::default(),
@@ -188,6 +191,7 @@ impl ReasoningMachine {
         self.phase = self.initial;
         self.fresh = true;
         self.stray = false;
+        self.sealed = false;
         self.held.clear();
         self.starts.clear();
         self.counters = Counters::default();
@@ -232,6 +236,27 @@ impl ReasoningMachine {
         ahead.close_reason = CloseReason::None;
         ahead.accept(id, bytes);
         ahead.close_reason == CloseReason::Natural
+    }
+
+    /// Whether this token, sampled next, would end a thought or begin one and go on with text, newlines aside.
+    pub fn would_cross(&self, id: u32, bytes: &[u8]) -> bool {
+        let Some(tags) = self.tags.as_ref().filter(|_| !self.sealed) else { return false };
+        let last = |tag: &Vec<u8>| tag.last().is_some_and(|byte| bytes.contains(byte));
+        if !tags.close.iter().chain([&tags.open]).any(last) {
+            return false;
+        }
+        let mut ahead = self.clone();
+        ahead.accept(id, bytes);
+        ahead.phase != self.phase && !(ahead.fresh && ahead.held.is_empty())
+    }
+
+    /// Makes everything that follows answer, whatever it looks like: no tag is looked for, no newline swallowed. For
+    /// answers that a grammar governs. Inside a thought it does nothing.
+    pub fn seal(&mut self) {
+        if self.phase != Phase::Thinking {
+            self.sealed = true;
+            self.fresh = false;
+        }
     }
 
     /// Ends the sequence: bytes that waited for the rest of a tag are text after all.
@@ -279,8 +304,8 @@ impl ReasoningMachine {
     fn take(&mut self, id: u32, bytes: &[u8], origin: Origin) -> Pieces<'_> {
         self.begin_output();
         let (is_open, is_close) = match &self.tags {
-            Some(tags) => (tags.open_id == Some(id), tags.close_id == Some(id)),
-            None => (false, false),
+            Some(tags) if !self.sealed => (tags.open_id == Some(id), tags.close_id == Some(id)),
+            _ => (false, false),
         };
         if is_open || is_close {
             // A tag that is one token cannot continue another tag's bytes.
@@ -297,7 +322,7 @@ impl ReasoningMachine {
 
     fn read(&mut self, bytes: &[u8], origin: Origin) {
         let begins_none = !bytes.iter().any(|byte| self.beginnings.contains(byte));
-        if self.held.is_empty() && !self.fresh && begins_none {
+        if self.held.is_empty() && (self.sealed || (!self.fresh && begins_none)) {
             self.count_text(origin);
             self.out.extend_from_slice(bytes);
             self.spans.push((self.channel(), 0..bytes.len()));
@@ -345,7 +370,7 @@ impl ReasoningMachine {
     /// Compares what is held with the tags that mean something here: the open tag first, then the close tags, then those
     /// that close and stay.
     fn classify(&self) -> Held {
-        let Some(tags) = &self.tags else { return Held::Text };
+        let Some(tags) = self.tags.as_ref().filter(|_| !self.sealed) else { return Held::Text };
         let thinking = self.phase == Phase::Thinking;
         let open_by_bytes = tags.open_id.is_none() && (!thinking || self.fresh);
         let close_by_bytes = thinking || self.fresh || self.stray;
