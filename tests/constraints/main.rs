@@ -25,10 +25,43 @@ use tiny_models::Shape;
 
 /// Words of many scripts, tags and parts of them, and pieces of characters, beside a token for each byte.
 const WORDS: &[&[u8]] = &[
-    b" the", b" Wait", b"\n\n", b"{\"", b"\":", b"answer", b"true", b"12", b"\"}", b"</", b"think", b"think>", b"<th",
-    b">{", "好".as_bytes(), "的\n".as_bytes(), "привет".as_bytes(), "あい".as_bytes(), "é".as_bytes(), "。".as_bytes(),
-    b">\n", "😀".as_bytes(), b"\xE5\xA5", b"\xBD!", b"\xBD\xE5", b"\xD0", b"\xBF ", b"\xC3", b"\xA9s", b"\xF0\x9F",
-    b"\x98\x80", b"\x80\xE4\xB8", b"\xFF", ">好".as_bytes(), "k>я".as_bytes(), b"> a", b"ink> b",
+    b" the",
+    b" Wait",
+    b"\n\n",
+    b"{\"",
+    b"\":",
+    b"answer",
+    b"true",
+    b"12",
+    b"\"}",
+    b"</",
+    b"think",
+    b"think>",
+    b"<th",
+    b">{",
+    "好".as_bytes(),
+    "的\n".as_bytes(),
+    "привет".as_bytes(),
+    "あい".as_bytes(),
+    "é".as_bytes(),
+    "。".as_bytes(),
+    b">\n",
+    "😀".as_bytes(),
+    b"\xE5\xA5",
+    b"\xBD!",
+    b"\xBD\xE5",
+    b"\xD0",
+    b"\xBF ",
+    b"\xC3",
+    b"\xA9s",
+    b"\xF0\x9F",
+    b"\x98\x80",
+    b"\x80\xE4\xB8",
+    b"\xFF",
+    ">好".as_bytes(),
+    "k>я".as_bytes(),
+    b"> a",
+    b"ink> b",
 ];
 
 const OPEN: u32 = 258;
@@ -193,7 +226,8 @@ proptest! {
 fn a_lock_leaves_a_thought_its_way_out() {
     // The model wants to close its thought, in letters that the lock does not admit.
     for by_id in [true, false] {
-        let bias: Vec<(u32, f32)> = if by_id { vec![(CLOSE, 1e9)] } else { vec![(FIRST_WORD + 9, 1e9), (b't'.into(), 2e9)] };
+        let bias: Vec<(u32, f32)> =
+            if by_id { vec![(CLOSE, 1e9)] } else { vec![(FIRST_WORD + 9, 1e9), (b't'.into(), 2e9)] };
         let think = ThinkOptions { scripts: Some(scripts("han")), ..Default::default() };
         let options = GenerateOptions {
             sampler: SamplerOptions { logit_bias: bias, ..SamplerOptions::greedy() },

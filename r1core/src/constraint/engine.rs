@@ -10,6 +10,7 @@ use std::thread;
 use llguidance::api::{ParserLimits, StopReason, TopLevelGrammar};
 use llguidance::toktrie::{INVALID_TOKEN, TokRxInfo, TokTrie, TokenizerEnv};
 use llguidance::{Matcher, ParserFactory};
+use serde_json::{Value, json};
 
 use super::Grammar;
 use crate::sampler::TokenMask;
@@ -33,6 +34,9 @@ const LONGEST_TOKEN: usize = 1000;
 /// Nodes of the trie, and tokens, at most.
 const MOST_NODES: usize = (1 << 22) - 2;
 const MOST_TOKENS: usize = (1 << 24) - 2;
+
+/// White space between the parts of a JSON text: a space, or a new line and its indentation.
+const WHITE_SPACE: &str = r"( |\r?\n[ \t]{0,40})";
 
 /// Characters of llguidance's messages that are passed on.
 const MESSAGE: usize = 800;
@@ -148,22 +152,18 @@ impl TokenizerEnv for Vocabulary {
 }
 
 fn compile(factory: &ParserFactory, grammar: &Grammar) -> Result<Matcher> {
-    let (tag, text) = match grammar {
-        Grammar::Json => ("json_object", ""),
-        Grammar::JsonSchema(text) => ("json_schema", text.as_str()),
-        Grammar::Regex(text) => ("regex", text.as_str()),
-        Grammar::Lark(text) => ("lark", text.as_str()),
-    };
-    if text.len() > LONGEST {
-        let what = format!("the {} has {} bytes, more than the limit of {LONGEST}", grammar.kind(), text.len());
+    let length = grammar.text().len();
+    if length > LONGEST {
+        let what = format!("the {} has {length} bytes, more than the limit of {LONGEST}", grammar.kind());
         return Err(Error::new(ErrorKind::Limit, what));
     }
-    let stack = LEAST_STACK + STACK_PER_BYTE * text.len();
+    let stack = LEAST_STACK + STACK_PER_BYTE * length;
     let work = || {
-        let parser = TopLevelGrammar::from_tagged_str(tag, text).and_then(|grammar| factory.create_parser(grammar));
-        let mut matcher = Matcher::new(parser);
+        let grammar = read(grammar).map_err(|e| e.to_string())?;
+        let mut matcher = Matcher::new(factory.create_parser(grammar));
         // Finds out now whether any text can begin.
-        matcher.compute_mask_or_eos().map(|_| matcher)
+        matcher.compute_mask_or_eos().map_err(|e| format!("{e:#}"))?;
+        Ok::<_, String>(matcher)
     };
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("r1-grammar".into()).stack_size(stack);
@@ -173,7 +173,7 @@ fn compile(factory: &ParserFactory, grammar: &Grammar) -> Result<Matcher> {
         match thread.join() {
             Ok(Ok(matcher)) => Ok(matcher),
             Ok(Err(e)) => {
-                let what = format!("the {} cannot be used: {}", grammar.kind(), said(&format!("{e:#}")));
+                let what = format!("the {} cannot be used: {}", grammar.kind(), said(&e));
                 Err(Error::new(ErrorKind::Argument, what).remedy("correct it; docs/reasoning.md says what it may hold"))
             }
             Err(_) => Err(Error::new(ErrorKind::Internal, format!("the {} made its reader panic", grammar.kind()))),
@@ -181,11 +181,40 @@ fn compile(factory: &ParserFactory, grammar: &Grammar) -> Result<Matcher> {
     })
 }
 
+fn read(grammar: &Grammar) -> serde_json::Result<TopLevelGrammar> {
+    Ok(match grammar {
+        Grammar::Json => TopLevelGrammar::from_json_schema(spaced(json!({"type": "object"}))),
+        Grammar::JsonSchema(text) => TopLevelGrammar::from_json_schema(spaced(serde_json::from_str(text)?)),
+        Grammar::Regex(text) => TopLevelGrammar::from_regex(text),
+        Grammar::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
+    })
+}
+
+/// A schema that says where white space may be, unless its own `x-guidance` does: a model must not be able to go on with
+/// white space for ever.
+fn spaced(mut schema: Value) -> Value {
+    if schema == Value::Bool(true) {
+        schema = json!({});
+    }
+    if let Some(schema) = schema.as_object_mut()
+        && let Some(options) = schema.entry("x-guidance").or_insert_with(|| json!({})).as_object_mut()
+        && !options.contains_key("whitespace_flexible")
+    {
+        options.entry("whitespace_pattern").or_insert_with(|| WHITE_SPACE.into());
+    }
+    schema
+}
+
 /// llguidance's words without its marks, cut to what a message can hold.
 fn said(message: &str) -> String {
     let message = message.split("<backtrace>").next().unwrap_or_default();
     let message = message.replace("<non-verbose/>", "");
-    let message = if message.trim() == "NoExtensionBias" { "no text satisfies it" } else { message.trim() };
+    let message = match message.trim() {
+        "NoExtensionBias" => "no text satisfies it",
+        // Control tokens are no text, so the vocabulary was given without them.
+        "panic: missing special token prefix" => "an answer has no control tokens such as <|name|>",
+        message => message,
+    };
     message.chars().take(MESSAGE).collect()
 }
 
@@ -264,7 +293,7 @@ impl Parser {
     fn failure(&self, error: &impl fmt::Display) -> Error {
         let text = said(&error.to_string());
         let costly = matches!(self.matcher.stop_reason(), StopReason::LexerTooComplex | StopReason::ParserTooComplex);
-        if costly || text.contains("max is") || text.contains("fuel") {
+        if costly || ["max is", "fuel", "too many", "too large"].iter().any(|sign| text.contains(sign)) {
             return Error::new(ErrorKind::Limit, format!("the grammar is too costly to follow: {text}"))
                 .remedy("make it simpler: fewer alternatives, shorter repetitions, left recursion");
         }

@@ -22,6 +22,14 @@ pub enum Grammar {
 }
 
 impl Grammar {
+    /// Its text; none for one that needs none.
+    pub fn text(&self) -> &str {
+        match self {
+            Grammar::Json => "",
+            Grammar::JsonSchema(text) | Grammar::Regex(text) | Grammar::Lark(text) => text,
+        }
+    }
+
     /// What it is, for people.
     pub fn kind(&self) -> &'static str {
         match self {
