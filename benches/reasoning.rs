@@ -64,10 +64,10 @@ fn main() {
 fn control(by_id: bool, options: &ThinkOptions) -> (f64, f64) {
     let mut tags = ThinkTags::from_text("<think>", "</think>");
     if by_id {
-        (tags.open_id, tags.close_id) = (Some(CLOSE - 1), Some(CLOSE));
+        tags.tokens = vec![("<think>".into(), CLOSE - 1), ("</think>".into(), CLOSE)];
     }
     let encode = |text: &[u8]| text.iter().map(|byte| u32::from(*byte)).collect();
-    let words = Words { encode: &encode, ends: &[END] };
+    let words = Words { encode: &encode, ends: &[END], special: &|_| None };
     let mut control = ThinkControl::new(Some(tags), InitialPhase::Open, options, words).expect("valid options");
     control.begin(usize::MAX, 0, Duration::ZERO);
     let mut step = |i: u32| {

@@ -97,6 +97,7 @@ pub unsafe extern "C" fn r1_chat_new(
             template: caller.optional(options.chat_template, "chat_template")?.map(str::to_owned),
             messages: messages.transpose()?.unwrap_or_default(),
             enable_thinking: thinking(flags)?,
+            ..ChatOptions::default()
         };
         let chat = Chat::new(model.session(session)?, chat)?;
         out.set(handle::give(Busy::new(OwnChat { chat, fresh }, "chat"))?);

@@ -152,7 +152,7 @@ fn tags(caller: &Caller, options: &r1_generate_options, model: &Model) -> Result
         (None, None) => Ok(None),
         (Some(open), Some(close)) if !open.is_empty() && !close.is_empty() => {
             let tokenizer = model.tokenizer();
-            Ok(Some(ThinkTags::with_vocabulary(open, close, &|text| tokenizer.token_id(text))))
+            Ok(Some(ThinkTags::with_vocabulary(open, close, &|text| tokenizer.special_id(text))))
         }
         _ => Err(Fail::new(R1_ERR_ARGUMENT, "think_open and think_close must both be given, and not be empty")),
     }

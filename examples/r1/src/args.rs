@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use r1core::reasoning::{Boundary, Ramp};
-use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions, ThinkOptions};
+use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
 use crate::vote::VoteArgs;
@@ -187,6 +187,12 @@ pub(crate) struct TemplateChoice {
     /// System message
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
+    /// Put the system message in front of the first user message, as the authors of R1 advise
+    #[arg(long, requires = "system")]
+    pub(crate) system_in_user: bool,
+    /// Thoughts of earlier turns: template (it decides), keep, drop, or the characters to keep of each [default: template]
+    #[arg(long, value_name = "HOW", value_parser = history)]
+    pub(crate) history: Option<HistoryThoughts>,
     /// Tell the template not to think, where it knows how
     #[arg(long)]
     pub(crate) no_think: bool,
@@ -356,6 +362,18 @@ pub(crate) struct DevicesArgs {
     /// Print one JSON object a device
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn history(text: &str) -> Result<HistoryThoughts, String> {
+    match text {
+        "template" => Ok(HistoryThoughts::Template),
+        "keep" => Ok(HistoryThoughts::Keep),
+        "drop" => Ok(HistoryThoughts::Drop),
+        count => {
+            let count = count.parse().map_err(|_| "use template, keep, drop or a number of characters".to_owned());
+            count.map(HistoryThoughts::Shorten)
+        }
+    }
 }
 
 impl From<Load> for LoadMode {

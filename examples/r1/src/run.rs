@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, Message};
+use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, Message, SystemMessages};
 
 use crate::args::{RunArgs, TemplateChoice};
 use crate::output::{Display, Failure, Outcome, report_unfinished};
@@ -26,6 +26,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         };
     }
     let mut chat = Chat::new(session, chat_options(&args.reply.template)?)?;
+    warn(&chat);
     if let Some(vote) = vote {
         return vote::show(chat.vote(&prompt, &vote)?, args.json);
     }
@@ -38,7 +39,16 @@ pub(crate) fn chat_options(choice: &TemplateChoice) -> Outcome<ChatOptions> {
         template: open::template_choice(choice.template.as_deref())?,
         messages: choice.system.iter().map(Message::system).collect(),
         enable_thinking: choice.no_think.then_some(false),
+        thoughts: choice.history.clone().unwrap_or_default(),
+        systems: if choice.system_in_user { SystemMessages::IntoUserTurn } else { SystemMessages::Warn },
     })
+}
+
+/// Passes on what the model's authors advise.
+pub(crate) fn warn(chat: &Chat) {
+    for warning in chat.warnings() {
+        eprintln!("r1: warning: {warning}");
+    }
 }
 
 fn show(events: impl Iterator<Item = r1core::Result<Event>>, mut display: Display) -> Outcome {

@@ -178,6 +178,9 @@ pub enum ToolInThink {
     Text,
     /// Each of these texts (such as `<tool_call>`) closes the thought and begins the answer.
     ImplicitClose(Vec<String>),
+    /// None of these texts may come in a thought: where one is a token of its own it is masked, else a line break takes
+    /// the place of the token that would complete it.
+    Forbid(Vec<String>),
 }
 
 impl Default for ThinkOptions {
@@ -262,7 +265,7 @@ impl ThinkOptions {
         if self.max_blocks == Some(0) {
             return fail("max_blocks", "0; to keep the model from thinking set budget to 0");
         }
-        if let ToolInThink::ImplicitClose(tags) = &self.tool_in_think
+        if let ToolInThink::ImplicitClose(tags) | ToolInThink::Forbid(tags) = &self.tool_in_think
             && tags.iter().any(|tag| tag.is_empty() || tag.len() > LONGEST_TEXT)
         {
             return fail("tool_in_think", "given an empty tag or one longer than 4096 bytes");

@@ -8,7 +8,7 @@ use super::VoteSample;
 use crate::Result;
 use crate::cache::KvCache;
 use crate::model::{Step, Wanted};
-use crate::reasoning::CloseReason;
+use crate::reasoning::{CloseReason, ThinkHandle};
 
 /// A sequence that continues the session's prompt on pages of its own.
 #[derive(Debug)]
@@ -43,6 +43,14 @@ impl Sample {
         };
         sample.choose(session.logits()?)?;
         Ok(sample)
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn think_handle(&self) -> ThinkHandle {
+        self.sequencer.think_handle()
     }
 
     pub(super) fn cache(&self) -> &KvCache {
