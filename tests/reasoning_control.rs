@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use r1core::answer::AnswerKind;
 use r1core::reasoning::{
-    Clock, InitialPhase, LoopAction, LoopGuard, Phase, Ramp, ThinkControl, ThinkHandle, ThinkOptions, ThinkTags,
-    ToolInThink, Words,
+    Clock, InitialPhase, LoopAction, LoopGuard, Phase, Ramp, Sign, ThinkControl, ThinkHandle, ThinkOptions, ThinkTags,
+    ToolInThink, Until, Words,
 };
 use r1core::{CloseReason, SamplerOptions};
 use script::{Act, CLOSE, Case, Group, Run, budget, characters, encode, run, script, special, word};
@@ -162,6 +163,35 @@ fn a_tool_call_may_close_the_thought() {
 }
 
 #[test]
+fn a_thought_that_has_come_to_its_point_is_closed() {
+    let text = characters("It is 4.\nThe answer is 4.\nWait, is it?\nSo the answer is 4.\nHm.");
+    let with = |sign, times| {
+        let until = vec![Until { sign, times }];
+        run(&Case::new(ThinkOptions { until, message: None, ..Default::default() }), &text)
+    };
+    for (sign, times, thought, close) in [
+        (Sign::Text("Wait".into()), 1, "It is 4.\nThe answer is 4.\nWait", CloseReason::Pattern),
+        (Sign::Text("is".into()), 3, "It is 4.\nThe answer is 4.\nWait, is", CloseReason::Pattern),
+        (Sign::Answer(AnswerKind::Integer), 1, "It is 4.\nThe answer is 4.\n", CloseReason::Settled),
+        (
+            Sign::Answer(AnswerKind::Integer),
+            2,
+            "It is 4.\nThe answer is 4.\nWait, is it?\nSo the answer is 4.\n",
+            CloseReason::Settled,
+        ),
+    ] {
+        let got = with(sign.clone(), times);
+        assert_eq!((got.thought(), got.close), (thought, close), "{sign:?} {times}");
+        assert_eq!(got.forced(), b"</think>");
+    }
+    assert_eq!(with(Sign::Text("Wait".into()), 2).close, CloseReason::None);
+    // Whole characters only.
+    let until = vec![Until { sign: Sign::Text("日".into()), times: 1 }];
+    let got = run(&Case::new(ThinkOptions { until, message: None, ..Default::default() }), &characters("a日本"));
+    assert_eq!(got.thought(), "a日");
+}
+
+#[test]
 fn options_outside_their_range_are_named() {
     let d = ThinkOptions::default;
     for (field, options) in [
@@ -173,6 +203,8 @@ fn options_outside_their_range_are_named() {
         ("loops", ThinkOptions { loops: LoopGuard { copies: 1, ..Default::default() }, ..d() }),
         ("loops", ThinkOptions { loops: LoopGuard { window: 100, ..Default::default() }, ..d() }),
         ("loops", ThinkOptions { loops: LoopGuard { window: usize::MAX, ..Default::default() }, ..d() }),
+        ("until", ThinkOptions { until: vec![Until { sign: Sign::Text("a".into()), times: 0 }], ..d() }),
+        ("until", ThinkOptions { until: vec![Until { sign: Sign::Text(String::new()), times: 1 }], ..d() }),
         ("max_blocks", ThinkOptions { max_blocks: Some(0), ..d() }),
         ("tool_in_think", ThinkOptions { tool_in_think: ToolInThink::ImplicitClose(vec![String::new()]), ..d() }),
         (

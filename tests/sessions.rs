@@ -316,7 +316,8 @@ fn thoughts_of_earlier_turns_are_what_the_host_wants_of_them() {
     let with = |thoughts| second_turn(ChatOptions { thoughts, ..Default::default() });
     let (prompt, thought) = with(HistoryThoughts::Template);
     assert!(!thought.is_empty() && !prompt.contains(thought.trim_end()), "this template drops them: {prompt}");
-    assert_eq!(prompt, with(HistoryThoughts::Drop).0);
+    let (dropped, _) = with(HistoryThoughts::Drop);
+    assert!(dropped.contains("<｜Assistant｜>The answer") && !dropped.contains(thought.trim_end()), "{dropped}");
     let (kept, thought) = with(HistoryThoughts::Keep);
     assert!(kept.contains(&format!("<think>\n{}", thought.trim_end())), "{kept}");
     let last = thought.trim_end().lines().last().unwrap();
@@ -348,4 +349,17 @@ fn a_system_message_for_r1_is_warned_of_and_moved_only_where_the_host_asks() {
     let examples = [Message::user("1 + 1?"), Message::assistant("2")];
     assert_eq!(start(SystemMessages::Warn, &examples).0, [ChatWarning::Examples]);
     assert!(start(SystemMessages::Warn, &[]).0.is_empty());
+}
+
+#[test]
+fn a_model_that_is_told_not_to_think_does_not_whatever_its_template_says() {
+    let model = model();
+    let options = ChatOptions { enable_thinking: Some(false), ..Default::default() };
+    let mut chat = Chat::new(session(&model), options).unwrap();
+    let reply = collect(chat.send("What is 2 + 2?", &greedy()).unwrap());
+    assert_eq!((reply.thought.as_str(), reply.usage.reasoning), ("", 0));
+    assert!(!reply.answer.is_empty() && !reply.answer.contains("think>"), "{}", reply.answer);
+    let prompt = &chat.session().tokens()[..reply.usage.prompt];
+    let prompt = String::from_utf8(model.tokenizer().decode(prompt, true)).unwrap();
+    assert!(prompt.ends_with("<｜Assistant｜><think>\n\n</think>\n\n"), "{prompt}");
 }

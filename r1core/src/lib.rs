@@ -81,6 +81,7 @@ pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
 pub use session::{
     Chat, ChatOptions, ChatVote, ChatWarning, Done, Event, ExtractFn, Finish, GenerateOptions, Generation,
     GenerationState, HistoryThoughts, Provenance, Reply, Session, SessionOptions, SummariseFn, SystemMessages,
-    TokenEvent, Usage, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState, WeighFn,
+    TokenEvent, Usage, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState,
+    WeighFn,
 };
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};

@@ -5,8 +5,9 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use r1core::Chat;
 
 use crate::args::ChatArgs;
+use crate::interrupt::{self, Thought};
 use crate::output::{Display, Outcome, report_unfinished};
-use crate::{interrupt, open, run};
+use crate::{open, run};
 
 pub(crate) fn run(args: &ChatArgs) -> Outcome {
     let model = open::model(&args.reply.model)?;
@@ -30,7 +31,7 @@ pub(crate) fn run(args: &ChatArgs) -> Outcome {
         interrupt::rearm();
         let mut display = Display::new(false);
         let reply = chat.send(line.trim_end_matches(['\r', '\n']), &options)?;
-        interrupt::answer_first(reply.think_handle());
+        interrupt::answer_first(Thought::Reply(reply.think_handle()));
         for event in reply {
             if let Some(done) = display.show(&event?)? {
                 report_unfinished(done);

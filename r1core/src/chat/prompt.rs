@@ -23,6 +23,15 @@ impl Prompt {
         self.pieces.iter().map(String::as_str)
     }
 
+    /// Adds to the end of the template's own text.
+    pub fn append(&mut self, text: &str) {
+        self.tail.push_str(text);
+        match self.pieces.last_mut() {
+            Some(last) => last.push_str(text),
+            None => self.pieces.push(text.to_owned()),
+        }
+    }
+
     /// The whole text.
     pub fn text(&self) -> String {
         self.pieces.concat()

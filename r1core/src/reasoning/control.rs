@@ -10,6 +10,7 @@ use super::masks::Masks;
 use super::repetition::Repetition;
 use super::room::Room;
 use super::symbols::Meaning;
+use super::until::Watch;
 use super::{
     Channel, CloseReason, GuardEos, InitialPhase, LoopAction, OnBudget, Phase, Pieces, ReasoningMachine, ThinkHandle,
     ThinkOptions, ThinkTags, ToolInThink,
@@ -73,6 +74,7 @@ pub struct ThinkControl {
     watch: Stopwatch,
     ending: Ending,
     repetition: Repetition,
+    until: Watch,
     masks: Masks,
     forced: Vec<u32>,
     /// Why the forced tokens close the thought.
@@ -124,6 +126,7 @@ impl ThinkControl {
             watch: Stopwatch::start(options.clock.clone(), Duration::ZERO),
             budget: Budget::new(options),
             repetition: Repetition::new(options.loops.clone()),
+            until: Watch::new(&options.until),
             ending: Ending::EMPTY,
             forced: Vec::new(),
             reason: CloseReason::None,
@@ -256,10 +259,12 @@ impl ThinkControl {
             self.budget.begin_block(&counters);
             self.ending = Ending::EMPTY;
             self.repetition.clear();
+            self.until.clear();
         }
         for (channel, bytes) in self.machine.latest() {
             if channel == Channel::Thought {
                 self.ending.push(bytes);
+                self.until.push(bytes);
             }
         }
         if self.ending.needed() == 0 {
@@ -291,7 +296,8 @@ impl ThinkControl {
             (self.room.is_short(self.machine.counters().generated()), CloseReason::Length),
             (self.repetition.found(), CloseReason::Loop),
         ];
-        reasons.into_iter().find(|(due, _)| *due).map(|(_, reason)| reason)
+        let urgent = reasons.into_iter().find(|(due, _)| *due).map(|(_, reason)| reason);
+        urgent.or_else(|| self.until.found())
     }
 
     /// Whether a close that is due has a reason to wait for the next token.

@@ -78,6 +78,10 @@ pub enum CloseReason {
     Length,
     /// The model began a tool call inside the thought.
     Tool,
+    /// A text or a line came that the host waits for ([`Sign`](super::Sign)).
+    Pattern,
+    /// The thought came to the same answer often enough.
+    Settled,
 }
 
 impl CloseReason {
@@ -93,6 +97,8 @@ impl CloseReason {
             Self::Eos => "eos",
             Self::Length => "length",
             Self::Tool => "tool",
+            Self::Pattern => "pattern",
+            Self::Settled => "settled",
         }
     }
 }

@@ -28,6 +28,7 @@ mod repetition;
 mod room;
 mod symbols;
 mod tags;
+mod until;
 
 pub use clock::Clock;
 pub use control::{Plan, ThinkControl, Verdict, Words};
@@ -36,3 +37,4 @@ pub use handle::ThinkHandle;
 pub use machine::{Channel, CloseReason, InitialPhase, Phase, Pieces, ReasoningMachine};
 pub use options::{Boundary, GuardEos, LoopAction, LoopGuard, OnBudget, Ramp, ThinkOptions, ToolInThink};
 pub use tags::ThinkTags;
+pub use until::{Sign, Until};

@@ -134,6 +134,30 @@ impl ThinkTags {
     }
 }
 
+impl ThinkTags {
+    /// What has to follow a generation prompt that ends with `tail` for the model not to think: an empty thought, or the
+    /// rest of one that is open. Empty where the thought is closed already.
+    pub fn no_thought(&self, tail: &str) -> String {
+        let (Some(open), Some(close)) = (self.open.first(), self.close.first()) else { return String::new() };
+        if self.left_closed(tail) {
+            return String::new();
+        }
+        if let Some(closing) = &self.closing {
+            if self.left_open(tail) {
+                return closing.clone();
+            }
+            // A message of another channel than that of thoughts; the prompt may have begun it.
+            let answer = closing.strip_prefix(close.as_str()).unwrap_or_default();
+            let ends = answer.char_indices().map(|(at, _)| answer.split_at(at)).rev();
+            let rest =
+                ends.filter(|(begun, _)| !begun.is_empty() && tail.ends_with(begun)).map(|(_, rest)| rest).next();
+            return rest.unwrap_or_default().to_owned();
+        }
+        let line = if tail.ends_with('\n') { "\n" } else { "\n\n" };
+        if self.left_open(tail) { format!("{line}{close}\n\n") } else { format!("{open}\n\n{close}\n\n") }
+    }
+}
+
 /// Where the last of these tags begins.
 fn last(tags: &[String], text: &str) -> Option<usize> {
     tags.iter().filter(|tag| !tag.is_empty()).filter_map(|tag| text.rfind(tag.as_str())).max()
@@ -169,6 +193,28 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(tags.split(content), expected, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_ended_so_that_nothing_is_thought() {
+        let plain = ThinkTags::from_text("<think>", "</think>");
+        let channels = ThinkTags {
+            closing: Some("<|end|><|start|>assistant<|channel|>final<|message|>".into()),
+            close: vec!["<|end|>".into(), "<|channel|>final<|message|>".into()],
+            ..ThinkTags::from_text("<|channel|>analysis<|message|>", "")
+        };
+        for (tags, tail, expected) in [
+            (&plain, "<｜Assistant｜>", "<think>\n\n</think>\n\n"),
+            (&plain, "<｜Assistant｜><think>\n", "\n</think>\n\n"),
+            (&plain, "<｜Assistant｜><think>", "\n\n</think>\n\n"),
+            (&plain, "<think>\n\n</think>\n\n", ""),
+            (&channels, "<|start|>assistant", "<|channel|>final<|message|>"),
+            (&channels, "<|start|>assistant<|channel|>final<|message|>", ""),
+            (&channels, "<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+            (&channels, "something else", ""),
+        ] {
+            assert_eq!(tags.no_thought(tail), expected, "{tail:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! A conversation: messages in, thoughts and answers out.
 
+use serde_json::{Map, Value};
+
 use super::generation::Input;
 use super::history::{self, ChatWarning, HistoryThoughts, SystemMessages};
 use super::vote::{VoteEvent, VoteHandle, VoteOptions, VoteResult, VoteState, last_result};
@@ -16,8 +18,14 @@ pub struct ChatOptions {
     pub template: Option<String>,
     /// Messages that come first.
     pub messages: Vec<Message>,
-    /// What the template's `enable_thinking` is, for templates that read it.
+    /// What the template's `enable_thinking` is. With `Some(false)` the prompt ends behind an empty thought even where the
+    /// template does not care.
     pub enable_thinking: Option<bool>,
+    /// Opens the thought where the template ends with `<｜Assistant｜>`: R1 files from before February 2025 do not, and
+    /// their authors advise it.
+    pub force_think: bool,
+    /// Further variables of the template, such as `reasoning_effort` for gpt-oss.
+    pub variables: Map<String, Value>,
     /// What becomes of the thoughts of earlier turns. Default: what the template does with them.
     pub thoughts: HistoryThoughts,
     /// What becomes of system messages, which models of the R1 family are better off without. Default: nothing, but
@@ -46,6 +54,8 @@ pub struct Chat {
     session: Session,
     template: ChatTemplate,
     enable_thinking: Option<bool>,
+    force_think: bool,
+    variables: Map<String, Value>,
     thoughts: HistoryThoughts,
     systems: SystemMessages,
     warnings: Vec<ChatWarning>,
@@ -137,6 +147,8 @@ impl Chat {
             session,
             template,
             enable_thinking: options.enable_thinking,
+            force_think: options.force_think,
+            variables: options.variables,
             thoughts: options.thoughts,
             systems: options.systems,
             warnings,
@@ -257,7 +269,12 @@ impl Chat {
     /// The tokens of the conversation up to the assistant's turn, and the generation prompt at its end.
     fn prompt(&self, tags: Option<&ThinkTags>) -> Result<(Vec<u32>, String)> {
         let messages = history::prepare(&self.messages, tags, &self.thoughts, self.systems);
-        let prompt = self.render(&messages, self.tail.as_deref())?;
+        let mut prompt = self.render(&messages, self.tail.as_deref())?;
+        if self.enable_thinking == Some(false)
+            && let Some(tags) = tags
+        {
+            prompt.append(&tags.no_thought(prompt.tail()));
+        }
         let tokenizer = self.session.model().tokenizer();
         let mut tokens = Vec::new();
         for piece in prompt.pieces() {
@@ -273,6 +290,8 @@ impl Chat {
     fn render(&self, messages: &[Message], tail: Option<&str>) -> Result<Prompt> {
         let options = RenderOptions {
             enable_thinking: self.enable_thinking,
+            force_think: self.force_think && self.enable_thinking != Some(false),
+            variables: Some(&self.variables),
             // A template that cuts thoughts off would cut off what the host made of them as well.
             keep_thoughts: !matches!(self.thoughts, HistoryThoughts::Template | HistoryThoughts::Drop),
             tail,

@@ -261,8 +261,7 @@ impl VoteState {
         let most = self.options.batch.unwrap_or(usize::MAX);
         while self.started < self.limit() && self.running.len() < most.min(self.wanted()) {
             let options = self.options.sample_options(self.started);
-            let sample = Sample::start(session, &self.tail, self.started, &options)?;
-            self.handle.enter(self.started, sample.think_handle());
+            let sample = Sample::start(session, &self.tail, self.started, &options, &self.handle)?;
             self.started += 1;
             if !sample.ended() {
                 self.running.push(sample);
