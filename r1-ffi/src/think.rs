@@ -164,6 +164,7 @@ pub(crate) fn read(
     sampler: &SamplerOptions,
 ) -> Result<ThinkOptions> {
     let options = caller.options(options)?;
+    sized::flags(options.reserved, 0, "r1_think_options.reserved")?;
     let known = (R1_THINK_FORBID_TOOLS << 1) - 1;
     let flags = sized::flags(options.flags, known, "r1_think_options")?;
     let set = |flag: u32| flags & flag != 0;

@@ -303,7 +303,6 @@ fn read(caller: &Caller, options: *const r1_vote_options, model: &engine::Model)
         early_stop: rule.unwrap_or(default.early_stop),
         batch: given(options.batch),
         eager: flags & R1_VOTE_EAGER != 0,
-        ..default
     })
 }
 

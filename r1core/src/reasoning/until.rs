@@ -173,7 +173,8 @@ mod tests {
         let line = |pattern: &str| Sign::Line(Pattern::new(pattern).unwrap());
         let answer = || Sign::Answer(AnswerKind::Math);
         use CloseReason::{Pattern as P, Settled as S};
-        let rows: &[(Sign, usize, &[&str], Option<(usize, CloseReason)>)] = &[
+        type Row<'a> = (Sign, usize, &'a [&'a str], Option<(usize, CloseReason)>);
+        let rows: &[Row<'_>] = &[
             (text("so it is"), 1, &["well so", " it", " is 4"], Some((2, P))),
             (text("aab"), 1, &["a", "a", "a", "b"], Some((3, P))),
             (text("hm"), 3, &["hmhm", "h", "m"], Some((2, P))),
