@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use r1core::answer::AnswerKind;
 use r1core::reasoning::{
-    Clock, InitialPhase, LoopAction, LoopGuard, Phase, Ramp, Sign, ThinkControl, ThinkHandle, ThinkOptions, ThinkTags,
-    ToolInThink, Until, Words,
+    Boundary, Clock, InitialPhase, LoopAction, LoopGuard, Phase, Ramp, Sign, ThinkControl, ThinkHandle, ThinkOptions,
+    ThinkTags, ToolInThink, Until, Words,
 };
 use r1core::{CloseReason, SamplerOptions};
 use script::{Act, CLOSE, Case, Group, Run, budget, characters, encode, run, script, special, word};
@@ -31,6 +31,23 @@ fn interrupts_do_what_they_say_in_every_phase() {
         assert_eq!(got.observed, [observed], "before step {at}");
         assert_eq!((got.thought(), got.close), (thought, close), "before step {at}");
     }
+}
+
+#[test]
+fn a_cut_that_waits_for_its_boundary_can_be_hurried_and_called_off() {
+    let text = characters("One two three\nfour five\nsix");
+    let drain = ThinkOptions { boundary: Boundary::Line, grace: Some(60), ..budget(4) };
+    let with = |acts: Vec<(usize, Act)>| run(&Case { acts, ..Case::new(drain.clone()) }, &text);
+    assert_eq!((with(vec![]).thought(), with(vec![]).close), ("One two three\n", CloseReason::Budget));
+    let got = with(vec![(7, Act::Close)]);
+    assert_eq!((got.thought(), got.close), ("One two", CloseReason::Interrupt));
+    let got = with(vec![(7, Act::Budget(Some(15)))]);
+    assert_eq!((got.thought(), &got.observed[..]), ("One two three\nfour five\n", &[Phase::Thinking][..]));
+    assert_eq!(with(vec![(7, Act::Budget(None))]).close, CloseReason::None);
+    // A lower budget moves the end of the grace as well.
+    let tight = ThinkOptions { grace: Some(5), ..drain };
+    let got = run(&Case { acts: vec![(6, Act::Budget(Some(1)))], ..Case::new(tight) }, &text);
+    assert_eq!((got.thought(), got.close), ("One tw", CloseReason::Budget));
 }
 
 #[test]

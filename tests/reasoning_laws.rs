@@ -7,7 +7,8 @@ mod script;
 
 use proptest::prelude::*;
 use r1core::CloseReason;
-use r1core::reasoning::{Boundary, GuardEos, LoopGuard, Phase, ThinkOptions};
+use r1core::answer::{AnswerKind, Pattern};
+use r1core::reasoning::{Boundary, GuardEos, LoopGuard, Phase, Sign, ThinkOptions, ToolInThink, Until};
 use script::{Act, Case, END, Group, bytes_of, encode, run, whole, word};
 
 fn any_options() -> impl Strategy<Value = ThinkOptions> {
@@ -21,8 +22,21 @@ fn any_options() -> impl Strategy<Value = ThinkOptions> {
     ]);
     let message = prop::sample::select(vec![None, Some(""), Some("Enough.\n"), Some("日本\n")]);
     let guard = prop::sample::select(vec![GuardEos::Redirect, GuardEos::Mask, GuardEos::Allow]);
+    let tool = prop::sample::select(vec![
+        ToolInThink::Text,
+        ToolInThink::ImplicitClose(vec!["hm.".into()]),
+        ToolInThink::Forbid(vec!["hm.".into(), "<think>".into()]),
+    ]);
+    let sign = prop::sample::select(vec![
+        None,
+        Some(Sign::Text("hm hm".into())),
+        Some(Sign::Text("</".into())),
+        Some(Sign::Line(Pattern::new("hm").unwrap())),
+        Some(Sign::Answer(AnswerKind::Exact)),
+    ]);
     let rest = (0usize..3, prop::option::of(0usize..12), prop::option::of(1usize..4), any::<bool>(), any::<bool>());
-    (limits, boundary, message, guard, rest).prop_map(|(limits, boundary, message, guard_eos, rest)| {
+    (limits, boundary, message, guard, rest, tool, sign).prop_map(|options| {
+        let (limits, boundary, message, guard_eos, rest, tool_in_think, sign) = options;
         let ((budget, block_budget, grace), (max_extensions, answer_reserve, max_blocks, reopen, small)) =
             (limits, rest);
         let minimum = if small { 3.min(budget.unwrap_or(3)).min(block_budget.unwrap_or(3)) } else { 0 };
@@ -38,6 +52,8 @@ fn any_options() -> impl Strategy<Value = ThinkOptions> {
             answer_reserve,
             max_blocks,
             reopen,
+            tool_in_think,
+            until: sign.map(|sign| Until { sign, times: 2 }).into_iter().collect(),
             loops: LoopGuard { after: 8, every: 4, period: 4..=6, copies: 2, window: 32, ..Default::default() },
             ..Default::default()
         }
@@ -73,11 +89,12 @@ proptest! {
         acts in any_acts(),
         open in any::<bool>(),
         by_id in any::<bool>(),
+        rows in any::<bool>(),
         tokens in prop_oneof![3 => Just(10_000usize), 1 => 0usize..60],
     ) {
         let interrupts: Vec<_> = acts.iter().copied().filter(|(_, act)| matches!(act, Act::Close)).collect();
         let rebudgets = interrupts.len() < acts.len();
-        let case = Case { by_id, open, options: options.clone(), tokens, acts };
+        let case = Case { by_id, rows, open, options: options.clone(), tokens, acts };
         let got = run(&case, &script);
         let counters = got.counters;
 
@@ -113,7 +130,7 @@ proptest! {
 
         // No tag in the answer.
         let answer = String::from_utf8_lossy(&got.answer).into_owned();
-        if by_id {
+        if by_id && !rows {
             let typed = script.iter().any(|group| group[0] > END && bytes_of(group[0]).windows(5).any(|w| w == b"think"));
             prop_assert!(typed || !answer.contains("think>"), "{}", answer);
         }

@@ -213,6 +213,51 @@ fn every_family_is_found_and_split_at_every_cut() {
 }
 
 #[test]
+fn a_tag_in_bytes_is_found_over_any_number_of_tokens() {
+    for (open, close) in [("<think>", "</think>"), ("[THINK]", "[/THINK]")] {
+        let places = close.len() - 1;
+        for cuts in 0..1usize << places {
+            // The bits say between which bytes of the tag a token ends; text stands directly before and behind it.
+            let text = format!("a{close}b");
+            let mut machine = ReasoningMachine::new(Some(ThinkTags::from_text(open, close)), InitialPhase::Open);
+            let (mut streams, mut from) = (Streams::default(), 0);
+            let ends = (0..places).filter(|place| cuts >> place & 1 == 1).map(|place| place + 2);
+            for end in ends.chain([text.len()]) {
+                streams.take(machine.accept(1000, &text.as_bytes()[from..end]));
+                from = end;
+            }
+            assert_eq!(streams, Streams { thought: "a".into(), answer: "b".into() }, "{close} cut at {cuts:b}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_made_anywhere_goes_on_as_the_original_does() {
+    for family in &FAMILIES {
+        let tokens = family.tokens();
+        let feed = |machine: &mut ReasoningMachine, streams: &mut Streams, tokens: &[(u32, Vec<u8>)]| {
+            for (at, (id, bytes)) in tokens.iter().enumerate() {
+                // Some of them forced, as in the middle of a close.
+                streams.take(match at % 3 {
+                    0 => machine.accept_forced(*id, bytes, CloseReason::Budget),
+                    _ => machine.accept(*id, bytes),
+                });
+            }
+        };
+        for at in 0..tokens.len() {
+            let mut machine = ReasoningMachine::new(Some(family.tags()), InitialPhase::Auto(family.tail));
+            let mut streams = Streams::default();
+            feed(&mut machine, &mut streams, &tokens[..at]);
+            let mut copy = machine.clone();
+            let (mut one, mut other) = (Streams::default(), Streams::default());
+            feed(&mut machine, &mut one, &tokens[at..]);
+            feed(&mut copy, &mut other, &tokens[at..]);
+            assert_eq!((one, machine.counters()), (other, copy.counters()), "{} at {at}", family.name);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_streamed_that_would_have_to_be_taken_back() {
     for family in &FAMILIES {
         let mut machine = ReasoningMachine::new(Some(family.tags()), InitialPhase::Auto(family.tail));

@@ -65,6 +65,8 @@ pub fn characters(text: &str) -> Vec<Group> {
 #[derive(Debug, Clone)]
 pub struct Case {
     pub by_id: bool,
+    /// The tags are a token and some bytes each: `<think>hm` and `</think> so`.
+    pub rows: bool,
     pub open: bool,
     pub options: ThinkOptions,
     /// Tokens that may be generated.
@@ -81,7 +83,7 @@ pub enum Act {
 
 impl Case {
     pub fn new(options: ThinkOptions) -> Case {
-        Case { by_id: true, open: true, options, tokens: 100_000, acts: Vec::new() }
+        Case { by_id: true, rows: false, open: true, options, tokens: 100_000, acts: Vec::new() }
     }
 
     pub fn by_bytes(self) -> Case {
@@ -125,7 +127,8 @@ impl Run {
 }
 
 pub fn run(case: &Case, script: &[Group]) -> Run {
-    let mut tags = ThinkTags::from_text("<think>", "</think>");
+    let (open, close) = if case.rows { ("<think>hm", "</think> so") } else { ("<think>", "</think>") };
+    let mut tags = ThinkTags::from_text(open, close);
     if case.by_id {
         tags = tags.bound(&special);
     }
