@@ -311,10 +311,16 @@ static void thoughts(void) {
     THINK(R1_ERR_NULL_ARG, tool_open, none; think.tool_open_count = 1);
     THINK(R1_ERR_ARGUMENT, tool_open, empty; think.tool_open_count = 1);
     THINK(R1_ERR_VERSION, flags, 1u << 31);
+    THINK(R1_ERR_VERSION, reserved, 1);
+    THINK(R1_ERR_NULL_ARG, until_count, 1);
+    THINK(R1_ERR_NULL_ARG, until, none; think.until_count = 1);
+    THINK(R1_ERR_ARGUMENT, until, empty; think.until_count = 1);
+    THINK(R1_ERR_ARGUMENT, until_line, "[");
     THINK(R1_ERR_VERSION, struct_size, 0);
-    THINK(R1_ERR_VERSION, struct_size, sizeof(r1_think_options) - 1);
+    THINK(R1_ERR_VERSION, struct_size, offsetof(r1_think_options, until) - 1);
     THINK(R1_ERR_VERSION, struct_size, UINT32_MAX);
     THINK(R1_ERR_VERSION, struct_size, sizeof think; with.reserved = &think);
+    THINK(R1_OK, struct_size, offsetof(r1_think_options, until));
     THINK(R1_OK, budget, UINT64_MAX);
     THINK(R1_OK, message, "");
     THINK(R1_OK, flags, 127);

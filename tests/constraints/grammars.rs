@@ -38,7 +38,11 @@ type Told = fn(&str) -> bool;
 fn grammars() -> [(Grammar, Told); 5] {
     [
         (Grammar::JsonSchema(SCHEMA.into()), satisfies),
-        (Grammar::Json, |text| matches!(serde_json::from_str(text), Ok(Value::Object(_)))),
+        (Grammar::Json, |text| match serde_json::from_str(text) {
+            Ok(value) => matches!(value, Value::Object(_)),
+            // What serde_json does not hold, JSON does.
+            Err(e) => e.to_string().contains("number out of range"),
+        }),
         (Grammar::Regex("[0-9]{1,3}(好|me\n|\\n<think>)?".into()), |text| {
             let digits = text.bytes().take_while(u8::is_ascii_digit).count();
             (1..=3).contains(&digits) && ["", "好", "me\n", "\n<think>"].contains(&&text[digits..])
@@ -59,14 +63,14 @@ fn grammars() -> [(Grammar, Told); 5] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..Default::default() })]
 
     #[test]
     fn an_answer_follows_its_grammar_or_says_that_it_was_cut(
         seed in any::<u64>(),
         bias in likings(),
         which in 0usize..5,
-        by_id in any::<bool>(),
+        kind in KINDS,
         open in prop::option::of(any::<bool>()),
         has_tags in any::<bool>(),
         budget in prop::option::of(0usize..30),
@@ -77,7 +81,7 @@ proptest! {
     ) {
         let (grammar, told) = grammars()[which].clone();
         let base = if guarded { ThinkOptions::default() } else { ThinkOptions::unguarded() };
-        let mut tags = tags(by_id);
+        let mut tags = tags(kind);
         if !has_tags {
             tags = ThinkTags::from_text("<never-written>", "<never-closed>");
         }
@@ -111,18 +115,18 @@ proptest! {
     }
 
     #[test]
-    fn a_thought_is_untouched_by_the_grammar(seed in any::<u64>(), by_id in any::<bool>(), budget in 1usize..60) {
+    fn a_thought_is_untouched_by_the_grammar(seed in any::<u64>(), kind in KINDS, budget in 1usize..60) {
         let options = GenerateOptions {
             sampler: anything(seed, &[]),
             max_tokens: Some(80),
             think: ThinkOptions { budget: Some(budget), reopen: false, ..Default::default() },
-            tags: Some(tags(by_id)),
+            tags: Some(tags(kind)),
             thought_open: Some(true),
             ..Default::default()
         };
         let free = generate(model(), &options).unwrap();
         let bound = generate(model(), &GenerateOptions { grammar: schema(SCHEMA), ..options }).unwrap();
-        if by_id {
+        if kind == ONE {
             prop_assert_eq!((free.thought, free.done.close), (bound.thought, bound.done.close));
         } else {
             // A tag that is spelled in a free answer begins a further thought.
@@ -216,11 +220,14 @@ fn every_sample_of_a_vote_follows_the_grammar_by_itself() {
     let mut chat = Chat::new(session(&model), ChatOptions::default()).unwrap();
     let result = chat.vote("What is 37 * 24?", &options).unwrap().result().unwrap();
     assert_eq!(result.finished, 4);
+    let bad = GenerateOptions { grammar: schema("{"), ..Default::default() };
+    let bad = VoteOptions { generate: bad, ..Default::default() };
+    assert_eq!(chat.vote("What is 37 * 24?", &bad).err().map(|e| e.kind()), Some(ErrorKind::Argument));
     let alone: Vec<String> =
         (0..4).map(|i| ask(&model, "What is 37 * 24?", &options.sample_options(i)).unwrap().answer).collect();
     for (sample, alone) in result.samples.iter().zip(&alone) {
         assert!(serde_json::from_str::<Value>(&sample.text).unwrap()["answer"].is_i64(), "{}", sample.text);
-        assert_eq!(&sample.text, alone);
+        assert_eq!((&sample.text, sample.complete), (alone, Some(true)));
     }
 }
 
@@ -248,7 +255,7 @@ fn a_grammar_governs_where_there_is_no_thought() {
     let options = GenerateOptions {
         thought_open: Some(false),
         sampler: SamplerOptions {
-            logit_bias: vec![(model.think_tags().unwrap().open_id.unwrap(), -1e9)],
+            logit_bias: ["<think>", "</think>"].map(|tag| (model.tokenizer().special_id(tag).unwrap(), -1e9)).to_vec(),
             ..SamplerOptions::greedy()
         },
         ..greedy(Some(Grammar::Regex("(yes|no)".into())))

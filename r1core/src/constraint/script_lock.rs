@@ -6,6 +6,8 @@
 //! character begins with those bytes *and* the vocabulary can finish it byte by byte, and after it only tokens come that
 //! go on with such a character. So the lock never leads where it allows nothing.
 
+use std::sync::Arc;
+
 use super::Scripts;
 use crate::sampler::TokenMask;
 use crate::tokenizer::{TokenKind, Tokenizer};
@@ -16,7 +18,7 @@ pub(crate) struct ScriptLock {
     tokenizer: Tokenizer,
     admitted: Admitted,
     /// Tokens that may come where no character is unfinished.
-    start: TokenMask,
+    start: Arc<TokenMask>,
     /// Tokens that begin with a byte that goes on with a character.
     fragments: Vec<u32>,
     /// The vocabulary has a token for every byte that goes on with a character.
@@ -48,24 +50,33 @@ impl ScriptLock {
         let mut lock = ScriptLock {
             tokenizer: tokenizer.clone(),
             admitted: Admitted::new(scripts),
-            start: TokenMask::none(vocabulary),
+            start: Arc::default(),
             fragments: Vec::new(),
             finishes: continuations.iter().all(|has| *has),
         };
+        let mut start = TokenMask::none(vocabulary);
         for id in 0..tokenizer.len() as u32 {
             let bytes = printed(tokenizer, id);
             if lock.read(Begun::default(), bytes).is_some() {
-                lock.start.allow(id);
+                start.allow(id);
             } else if matches!(bytes.first(), Some(0x80..=0xBF)) {
                 lock.fragments.push(id);
             }
         }
+        lock.start = Arc::new(start);
         lock
     }
 
-    /// The tokens that may come after a finished character.
-    pub(crate) fn start(&self) -> &TokenMask {
-        &self.start
+    /// The tokens that may come after a finished character. Of `tags`, whose texts show where their rest does not follow,
+    /// only those that are texts under the lock.
+    pub(crate) fn start(&self, tags: &[u32]) -> Arc<TokenMask> {
+        let text = |id: u32| self.tokenizer.piece(id).unwrap_or_default();
+        let breaks = |id: &u32| self.start.contains(*id) && self.read(Begun::default(), text(*id)).is_none();
+        let mut start = self.start.clone();
+        for id in tags.iter().filter(|id| breaks(id)) {
+            Arc::make_mut(&mut start).forbid(*id);
+        }
+        start
     }
 
     /// Makes `mask` the tokens that may come after `begun`. Few begin in the midst of a character, so this is quick.
@@ -163,7 +174,7 @@ mod tests {
                 let mut bytes = [0; 4];
                 let len = c.encode_utf8(&mut bytes).len();
                 if expected {
-                    (1..len).for_each(|n| drop(beginnings.insert(bytes[..n].to_vec())));
+                    beginnings.extend((1..len).map(|n| bytes[..n].to_vec()));
                 }
             }
             let mut all: Vec<Vec<u8>> = (0x80..=0xFF).map(|byte| vec![byte]).collect();

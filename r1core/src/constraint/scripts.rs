@@ -22,8 +22,8 @@ const MOST: usize = 32;
 /// (Unicode's names or the codes of ISO 15924, in any case, with commas between them).
 ///
 /// Characters that belong to no script are always in the set: digits, punctuation, symbols, white space, emoji, letters of
-/// mathematics. Marks that only some scripts use belong to those. Unassigned characters and those of private use are in
-/// no set.
+/// mathematics. Marks that only some scripts use belong to those. Unassigned characters, those of private use and the
+/// sign for a broken one (U+FFFD) are in no set.
 ///
 /// ```
 /// use r1core::constraint::Scripts;
@@ -43,6 +43,7 @@ impl Scripts {
     pub fn admits(&self, c: char) -> bool {
         match c.script() {
             Script::Unknown => false,
+            _ if c == char::REPLACEMENT_CHARACTER => false,
             Script::Common | Script::Inherited if !c.is_alphabetic() => true,
             Script::Common | Script::Inherited => {
                 let users = c.script_extension();
@@ -144,8 +145,7 @@ mod tests {
     #[test]
     fn what_belongs_to_no_script_is_always_admitted() {
         for names in ["latin", "han", "arabic"] {
-            let neutral =
-                "0 9 .,;:!?()[]{}<>=+-*/\\^_~`'\"@#$%&|\n\t\r\u{a0}「」。、×÷√∑∫≤≠→✓😀𝐀ℝ№…—’\u{200d}\u{fe0f}\u{fffd}";
+            let neutral = "0 9 .,;:!?()[]{}<>=+-*/\\^_~`'\"@#$%&|\n\t\r\u{a0}「」。、×÷√∑∫≤≠→✓😀𝐀ℝ№…—’\u{200d}\u{fe0f}";
             for c in neutral.chars() {
                 assert!(scripts(names).admits(c), "{names} {c:?}");
             }
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn letters_belong_to_their_scripts() {
         for (names, inside, outside) in [
-            ("latin", "aZéßøŁﬁＡªº", "好яαעبอ한あアー々〆\u{378}\u{e000}\u{f0000}"),
+            ("latin", "aZéßøŁﬁＡªº", "好яαעبอ한あアー々〆\u{fffd}\u{378}\u{e000}\u{f0000}"),
             ("han", "好㐀𠀀々〇", "aéяあア한"),
             ("cyrillic", "яЁ", "aα好"),
             ("japanese", "好あアー", "a한я"),

@@ -11,7 +11,7 @@ const BITS: usize = u64::BITS as usize;
 /// assert!(mask.contains(7) && !mask.contains(8));
 /// assert_eq!(mask.iter().collect::<Vec<_>>(), [7]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenMask {
     /// Bits from `len` on are 0.
     words: Vec<u64>,

@@ -1,6 +1,8 @@
 //! What to generate.
 
+use crate::Result;
 use crate::constraint::{Grammar, Scripts};
+use crate::model::Model;
 use crate::reasoning::{ThinkOptions, ThinkTags};
 use crate::sampler::SamplerOptions;
 
@@ -31,4 +33,11 @@ pub struct GenerateOptions {
     pub logprobs: Option<usize>,
     /// Goes on after the model has ended its turn (for measurements).
     pub ignore_end: bool,
+}
+
+impl GenerateOptions {
+    /// Refuses a grammar that is none before anything is computed.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
+        self.grammar.as_ref().map_or(Ok(()), |grammar| model.parser(grammar).map(|_| ()))
+    }
 }

@@ -26,5 +26,5 @@ pub use exp::{exp, exp_slice};
 pub use gate::{gelu, gelu_mul, silu, silu_mul};
 pub use norm::{rms_norm, rms_norm_heads};
 pub use page::{KvElement, KvSlice, PAGE, store_k, store_v};
-pub use reduce::{argmax, dot, log_sum_exp, max};
+pub use reduce::{argmax, dot, max, sum_exp};
 pub use rope::{Rope, RopeKind, RopeScaling};
