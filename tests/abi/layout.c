@@ -75,7 +75,8 @@ AT(r1_think_options, until_count, 160);
 AT(r1_think_options, until_line, 168);
 AT(r1_think_options, until_settled, 176);
 AT(r1_think_options, reserved, 180);
-SIZE(r1_think_options, 184);
+AT(r1_think_options, scripts, 184);
+SIZE(r1_think_options, 192);
 
 AT(r1_generate_options, struct_size, 0);
 AT(r1_generate_options, flags, 4);
@@ -99,7 +100,11 @@ AT(r1_generate_options, think_open, 88);
 AT(r1_generate_options, think_close, 96);
 AT(r1_generate_options, think, 104);
 AT(r1_generate_options, reserved, 112);
-SIZE(r1_generate_options, 120);
+AT(r1_generate_options, json_schema, 120);
+AT(r1_generate_options, regex, 128);
+AT(r1_generate_options, lark, 136);
+AT(r1_generate_options, scripts, 144);
+SIZE(r1_generate_options, 152);
 
 AT(r1_token_logprob, token, 0);
 AT(r1_token_logprob, logprob, 4);
