@@ -84,7 +84,7 @@
 #define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 #define R1_THINK_OPTIONS_INIT \
     {sizeof(r1_think_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, \
-     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0}
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, 0}
 #define R1_THINK_STATE_INIT {sizeof(r1_think_state), 0, 0, 0, 0, 0, 0}
 #define R1_GENERATE_OPTIONS_INIT \
     {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
@@ -664,6 +664,10 @@ typedef struct {
     uint32_t until_settled;
     /// 0: none are defined yet.
     uint32_t reserved;
+    /// `close_tag_count` further texts that close a thought, beside the model's own tag or that of `r1_generate_options`.
+    const char *const *close_tags;
+    /// Number of `close_tags` texts.
+    size_t close_tag_count;
 } r1_think_options;
 
 /// What to generate. All zeros but `struct_size` samples as the DeepSeek-R1 paper does, until the model ends its turn

@@ -75,7 +75,9 @@ AT(r1_think_options, until_count, 160);
 AT(r1_think_options, until_line, 168);
 AT(r1_think_options, until_settled, 176);
 AT(r1_think_options, reserved, 180);
-SIZE(r1_think_options, 184);
+AT(r1_think_options, close_tags, 184);
+AT(r1_think_options, close_tag_count, 192);
+SIZE(r1_think_options, 200);
 
 AT(r1_generate_options, struct_size, 0);
 AT(r1_generate_options, flags, 4);

@@ -316,6 +316,8 @@ static void thoughts(void) {
     THINK(R1_ERR_NULL_ARG, until, none; think.until_count = 1);
     THINK(R1_ERR_ARGUMENT, until, empty; think.until_count = 1);
     THINK(R1_ERR_ARGUMENT, until_line, "[");
+    THINK(R1_ERR_NULL_ARG, close_tag_count, 1);
+    THINK(R1_ERR_ARGUMENT, close_tags, empty; think.close_tag_count = 1);
     THINK(R1_ERR_VERSION, struct_size, 0);
     THINK(R1_ERR_VERSION, struct_size, offsetof(r1_think_options, until) - 1);
     THINK(R1_ERR_VERSION, struct_size, UINT32_MAX);
