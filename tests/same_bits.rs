@@ -7,7 +7,7 @@ mod gguf_writer;
 #[path = "support/tiny_models.rs"]
 mod tiny_models;
 
-use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Runner, Step, Wanted};
+use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Repack, Runner, Step, Wanted};
 use tiny_models::Shape;
 
 const ARCHITECTURES: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
@@ -70,13 +70,27 @@ fn threads_change_no_bit() {
     }
 }
 
+const FORMATS: [&str; 16] = [
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+    "IQ4_XS", "MXFP4",
+];
+
+#[test]
+fn weights_in_place_change_no_bit_in_any_format() {
+    for (i, format) in FORMATS.into_iter().enumerate() {
+        let shape = Shape::new(ARCHITECTURES[i % ARCHITECTURES.len()], format);
+        let [packed, in_place] = [Repack::On, Repack::Off].map(|repack| {
+            let model = shape.model(&ModelOptions { repack, ..Default::default() });
+            assert_eq!(model.weight_bytes() == 0, repack == Repack::Off);
+            run(&mut runner(&model, 2), &ids(&model, 0, 40), 13, CacheType::F16)
+        });
+        assert!(packed == in_place, "{format} of {}", shape.architecture);
+    }
+}
+
 #[test]
 fn instruction_sets_change_no_bit_in_any_format() {
-    let formats = [
-        "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
-        "IQ4_XS", "MXFP4",
-    ];
-    for (i, format) in formats.into_iter().enumerate() {
+    for (i, format) in FORMATS.into_iter().enumerate() {
         let shape = Shape::new(ARCHITECTURES[i % ARCHITECTURES.len()], format);
         let results: Vec<_> = Device::list()[0]
             .available
