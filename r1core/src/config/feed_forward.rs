@@ -108,10 +108,11 @@ impl FeedForwardConfig {
         let width = |il: usize| widths.as_ref().and_then(|w| w.get(il)).copied();
         let router = |il: usize| gguf.tensor(&format!("blk.{il}.ffn_gate_inp.weight"));
         let dense_layers = keys.size("leading_dense_block_count", 0, MAX_LAYERS)?.unwrap_or(0);
+        // A single expert is a dense block.
         let count = keys.size("expert_count", 0, MAX_EXPERTS)?;
         let block = |il: usize| {
             let kind = match count {
-                Some(count) if count > 0 && il >= dense_layers => {
+                Some(count) if count > 1 && il >= dense_layers => {
                     let selection_bias = gguf.tensor(&format!("blk.{il}.exp_probs_b.bias")).is_some();
                     FeedForward::Experts(ExpertsConfig::read(keys, architecture, count, width(il), selection_bias)?)
                 }

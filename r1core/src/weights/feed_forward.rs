@@ -13,8 +13,8 @@ pub(crate) struct FeedForwardWeights {
 
 #[derive(Debug)]
 pub(crate) enum FeedForwardKind {
-    Dense(GatedWeights),
-    Experts(ExpertsWeights),
+    Dense(Box<GatedWeights>),
+    Experts(Box<ExpertsWeights>),
 }
 
 /// One gated block: a dense one, an expert, or the shared expert.
@@ -67,8 +67,10 @@ impl Loader<'_> {
         Ok(FeedForwardWeights {
             norm: self.vector(&name("ffn_norm.weight"), d)?,
             kind: match &c.kind {
-                FeedForward::Dense(DenseConfig { width }) => FeedForwardKind::Dense(self.gated(il, "", d, *width)?),
-                FeedForward::Experts(experts) => FeedForwardKind::Experts(self.experts(il, d, experts)?),
+                FeedForward::Dense(DenseConfig { width }) => {
+                    FeedForwardKind::Dense(Box::new(self.gated(il, "", d, *width)?))
+                }
+                FeedForward::Experts(experts) => FeedForwardKind::Experts(Box::new(self.experts(il, d, experts)?)),
             },
             post_norm: self.vector_if(c.post_norm, &name("post_ffw_norm.weight"), d)?,
         })
