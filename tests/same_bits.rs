@@ -7,7 +7,7 @@ mod gguf_writer;
 #[path = "support/tiny_models.rs"]
 mod tiny_models;
 
-use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Runner, Step, Wanted};
+use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Repack, Runner, Step, Wanted};
 use tiny_models::{KINDS, Shape};
 
 /// Ids of a sequence; long enough for two pages of the cache.
@@ -68,16 +68,34 @@ fn threads_change_no_bit() {
     }
 }
 
+const FORMATS: [&str; 16] = [
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+    "IQ4_XS", "MXFP4",
+];
+
+/// Every format, in a dense model and in one with experts.
+fn shapes_in_every_format() -> impl Iterator<Item = Shape> {
+    let (experts, dense): (Vec<&str>, Vec<&str>) = KINDS.iter().partition(|kind| kind.ends_with("moe"));
+    FORMATS.into_iter().enumerate().flat_map(move |(i, format)| {
+        [dense[i % dense.len()], experts[i % experts.len()]].map(|kind| Shape::new(kind, format))
+    })
+}
+
+#[test]
+fn weights_in_place_change_no_bit_in_any_format() {
+    for shape in shapes_in_every_format() {
+        let [packed, in_place] = [Repack::On, Repack::Off].map(|repack| {
+            let model = shape.model(&ModelOptions { repack, ..Default::default() });
+            assert_eq!(model.weight_bytes() == 0, repack == Repack::Off);
+            run(&mut runner(&model, 2), &ids(&model, 0, 40), 13, CacheType::F16)
+        });
+        assert!(packed == in_place, "{} of {}", shape.format, shape.kind);
+    }
+}
+
 #[test]
 fn instruction_sets_change_no_bit_in_any_format() {
-    let formats = [
-        "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
-        "IQ4_XS", "MXFP4",
-    ];
-    let (experts, dense): (Vec<&str>, Vec<&str>) = KINDS.iter().partition(|kind| kind.ends_with("moe"));
-    let kinds = |i: usize| [dense[i % dense.len()], experts[i % experts.len()]];
-    for (kind, format) in formats.into_iter().enumerate().flat_map(|(i, format)| kinds(i).map(|kind| (kind, format))) {
-        let shape = Shape::new(kind, format);
+    for shape in shapes_in_every_format() {
         let results: Vec<_> = Device::list()[0]
             .available
             .iter()
@@ -87,7 +105,7 @@ fn instruction_sets_change_no_bit_in_any_format() {
                 run(&mut runner(&model, 2), &ids(&model, 0, 20), 16, CacheType::F16)
             })
             .collect();
-        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{format} of {kind}");
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{} of {}", shape.format, shape.kind);
     }
 }
 

@@ -31,6 +31,8 @@ impl Random {
 /// The shape of a small model.
 #[derive(Clone)]
 pub struct Shape {
+    /// One of [`KINDS`].
+    pub kind: &'static str,
     pub architecture: &'static str,
     /// Type of the matrices: the name of a format.
     pub format: &'static str,
@@ -70,6 +72,7 @@ impl Shape {
             fused: false,
         });
         Shape {
+            kind,
             experts,
             architecture,
             format,

@@ -155,15 +155,7 @@ impl Gguf {
     /// [`ErrorKind::State`] when the file was opened with [`LoadMode::HeaderOnly`],
     /// [`ErrorKind::Argument`] when the tensor is of another model.
     pub fn data(&self, tensor: &TensorInfo) -> Result<Cow<'_, [u8]>> {
-        self.data_at(tensor, 0, tensor.bytes)
-    }
-
-    /// As [`Gguf::data`], `len` bytes from byte `start` of the tensor: one matrix of a stack, for instance.
-    ///
-    /// # Errors
-    /// As [`Gguf::data`], and [`ErrorKind::Argument`] when the range is not inside the tensor.
-    pub fn data_at(&self, tensor: &TensorInfo, start: u64, len: u64) -> Result<Cow<'_, [u8]>> {
-        let (part, range) = self.locate(tensor, start, len)?;
+        let (part, range) = self.locate(tensor, 0, tensor.bytes)?;
         part.get(range).map_err(|error| part.read_error(tensor, error))
     }
 
