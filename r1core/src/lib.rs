@@ -85,3 +85,4 @@ pub use session::{
     WeighFn,
 };
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};
+pub use weights::Repack;

@@ -266,6 +266,15 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_keeps_its_thought_where_its_template_looks_for_it() {
+        let channels = ThinkTags { closing: Some("<|end|>".into()), ..tags() };
+        let message = reply(Some(&channels), "hm", "yes".into());
+        assert_eq!((message.content.as_str(), &message.extra["thinking"]), ("yes", &Value::from("hm")));
+        assert_eq!(reply(Some(&tags()), "hm", "yes".into()).content, "<think>\nhm\n</think>\n\nyes");
+        assert_eq!(reply(None, "", "yes".into()), Message::assistant("yes"));
+    }
+
+    #[test]
     fn an_r1_template_is_told_from_those_of_later_models() {
         let r1 = |source: &str| is_r1(&ChatTemplate::parse(source, "", "").unwrap(), Some(&tags()));
         assert!(r1("{{ '<｜Assistant｜><think>' }}"));
