@@ -84,7 +84,7 @@
 #define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 #define R1_THINK_OPTIONS_INIT \
     {sizeof(r1_think_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, \
-     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0}
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, 0}
 #define R1_THINK_STATE_INIT {sizeof(r1_think_state), 0, 0, 0, 0, 0, 0}
 #define R1_GENERATE_OPTIONS_INIT \
     {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
@@ -122,6 +122,10 @@
 /// `r1_model_load_memory` uses the block in place instead of copying it: it must stay as it is until everything that
 /// was made from the model has been freed.
 #define R1_MODEL_BORROW 2
+
+/// Uses the weights as they lie in the file or the block instead of copying them into the kernels' layout: loads at
+/// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
+#define R1_MODEL_IN_PLACE 4
 
 /// Weights are being read and repacked; counted in bytes of the file.
 #define R1_STAGE_LOAD 0
@@ -673,6 +677,10 @@ typedef struct {
     uint32_t until_settled;
     /// 0: none are defined yet.
     uint32_t reserved;
+    /// `close_tag_count` further texts that close a thought, beside the model's own tag or that of `r1_generate_options`.
+    const char *const *close_tags;
+    /// Number of `close_tags` texts.
+    size_t close_tag_count;
     /// Scripts that thoughts are written in, as in `r1_generate_options`, which has those of the answer. Texts that you
     /// give to be written need not keep to them. NULL allows all.
     const char *scripts;

@@ -400,6 +400,19 @@ fn tokens_of_a_tag_that_come_alone_are_shown_and_typed_out_tags_are_text() {
 }
 
 #[test]
+fn a_tag_that_the_host_wants_matched_by_bytes_stays_so_beside_a_tool_policy() {
+    let encode = |text: &[u8]| text.iter().map(|byte| 1000 + u32::from(*byte)).collect::<Vec<u32>>();
+    let words = Words { encode: &encode, ends: &[], special: &|text| (text == "</think>").then_some(7) };
+    let tool_in_think = ToolInThink::ImplicitClose(vec!["<tool_call>".into()]);
+    let options = ThinkOptions { tool_in_think, ..Default::default() };
+    let tags = ThinkTags::from_text("<think>", "</think>");
+    let mut control = ThinkControl::new(Some(tags), InitialPhase::Open, &options, words).unwrap();
+    control.begin(1000, 0, Duration::ZERO);
+    control.accept(1000, b"hm</think>");
+    assert_eq!(control.machine().phase(), Phase::Closed);
+}
+
+#[test]
 fn tool_calls_in_a_thought_follow_the_policy_as_tokens_and_as_texts() {
     let as_token = Family {
         name: "",

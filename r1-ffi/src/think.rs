@@ -148,6 +148,10 @@ pub struct r1_think_options {
     pub until_settled: u32,
     /// 0: none are defined yet.
     pub reserved: u32,
+    /// `close_tag_count` further texts that close a thought, beside the model's own tag or that of `r1_generate_options`.
+    pub close_tags: *const *const c_char,
+    /// Number of `close_tags` texts.
+    pub close_tag_count: usize,
     /// Scripts that thoughts are written in, as in `r1_generate_options`, which has those of the answer. Texts that you
     /// give to be written need not keep to them. NULL allows all.
     pub scripts: *const c_char,
@@ -239,6 +243,18 @@ pub(crate) fn read(
     };
     think.validate()?;
     Ok(think)
+}
+
+/// Further texts that close a thought.
+pub(crate) fn close_tags(caller: &Caller, options: *const r1_think_options) -> Result<Vec<String>> {
+    let options = caller.options(options)?;
+    let texts = caller.items(options.close_tags, options.close_tag_count, "close_tags")?;
+    let texts = texts.iter().map(|text| caller.text(*text, usize::MAX, "close_tags").map(str::to_owned));
+    let texts: Vec<_> = texts.collect::<Result<_>>()?;
+    if texts.iter().any(String::is_empty) {
+        return Err(Fail::new(R1_ERR_ARGUMENT, "close_tags holds an empty text"));
+    }
+    Ok(texts)
 }
 
 /// The signs on which a thought is closed.

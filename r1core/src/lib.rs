@@ -87,3 +87,4 @@ pub use session::{
     WeighFn,
 };
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};
+pub use weights::Repack;

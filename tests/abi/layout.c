@@ -75,8 +75,10 @@ AT(r1_think_options, until_count, 160);
 AT(r1_think_options, until_line, 168);
 AT(r1_think_options, until_settled, 176);
 AT(r1_think_options, reserved, 180);
-AT(r1_think_options, scripts, 184);
-SIZE(r1_think_options, 192);
+AT(r1_think_options, close_tags, 184);
+AT(r1_think_options, close_tag_count, 192);
+AT(r1_think_options, scripts, 200);
+SIZE(r1_think_options, 208);
 
 AT(r1_generate_options, struct_size, 0);
 AT(r1_generate_options, flags, 4);

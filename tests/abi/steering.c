@@ -280,6 +280,12 @@ static void signs(r1_model* model) {
     think.until_line = "[0-9]+ ?\\*";
     CHECK(close_of(model, &think) == R1_CLOSE_PATTERN);
     think.until_line = NULL;
+    /* A further closing tag: the model writes it by itself. */
+    static const char* const tag[] = {"37"};
+    think.close_tags = tag;
+    think.close_tag_count = 1;
+    CHECK(close_of(model, &think) == R1_CLOSE_NATURAL);
+    think.close_tag_count = 0;
     think.until_settled = 50;
     CHECK(close_of(model, &think) == R1_CLOSE_NATURAL);
     think.flags = R1_THINK_FORBID_TOOLS;

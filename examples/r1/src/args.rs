@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use r1core::answer::AnswerKind;
 use r1core::reasoning::{Boundary, Ramp, Sign, Until};
-use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, SamplerOptions, ThinkOptions};
+use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
 use crate::output::Outcome;
@@ -64,6 +64,17 @@ pub(crate) struct ModelArgs {
     /// How the file is read
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
+    /// Whether weights are copied into the kernels' layout
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::On)]
+    pub(crate) repack: RepackArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RepackArg {
+    /// Copy them: the fastest, for memory of the size of the file
+    On,
+    /// Use them as they lie in the file: starts at once, shares its memory with other processes
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -394,6 +405,15 @@ fn history(text: &str) -> Result<HistoryThoughts, String> {
         count => {
             let count = count.parse().map_err(|_| "use template, keep, drop or a number of characters".to_owned());
             count.map(HistoryThoughts::Shorten)
+        }
+    }
+}
+
+impl From<RepackArg> for Repack {
+    fn from(repack: RepackArg) -> Self {
+        match repack {
+            RepackArg::On => Repack::On,
+            RepackArg::Off => Repack::Off,
         }
     }
 }

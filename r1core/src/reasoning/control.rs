@@ -110,13 +110,11 @@ impl ThinkControl {
         words: Words<'_>,
     ) -> Result<Self> {
         options.validate()?;
-        let tags = match (&options.tool_in_think, tags) {
-            (ToolInThink::ImplicitClose(texts) | ToolInThink::Forbid(texts), Some(mut tags)) => {
-                tags.implicit.extend_from_slice(texts);
-                Some(tags.bound(words.special))
-            }
-            (_, tags) => tags,
+        let tools = match &options.tool_in_think {
+            ToolInThink::Text => &[][..],
+            ToolInThink::ImplicitClose(texts) | ToolInThink::Forbid(texts) => texts,
         };
+        let tags = tags.map(|tags| tags.also_closed_before(tools, words.special));
         let machine = ReasoningMachine::new(tags, initial);
         let closing = Closing::new(machine.tags(), options, words.encode);
         let masks = Masks::new(machine.tags(), &options.tool_in_think, words.ends);

@@ -64,6 +64,17 @@ impl ThinkTags {
         self
     }
 
+    /// Adds texts that close a thought and begin the answer, by token where the vocabulary has tokens for them; the other
+    /// tags stay as they are.
+    #[must_use]
+    pub fn also_closed_before(mut self, texts: &[String], token: &dyn Fn(&str) -> Option<u32>) -> Self {
+        for text in texts {
+            self.implicit.push(text.clone());
+            self.bind(text, token);
+        }
+        self
+    }
+
     /// All texts.
     fn texts(&self) -> impl Iterator<Item = &str> {
         let lists = [&self.open, &self.close, &self.implicit, &self.silent];

@@ -100,7 +100,9 @@ impl fmt::Display for ChatWarning {
 pub(super) fn is_r1(template: &ChatTemplate, tags: Option<&ThinkTags>) -> bool {
     let source = template.source();
     let thinks = tags.is_some_and(|tags| tags.open.iter().any(|tag| tag == "<think>"));
-    thinks && source.contains("<｜Assistant｜>") && !source.contains("thinking is defined")
+    // Such a template reads `thinking`; that of R1 at most `enable_thinking`.
+    let mut reads = source.match_indices("thinking is defined").filter_map(|(at, _)| source.get(..at));
+    thinks && source.contains("<｜Assistant｜>") && !reads.any(|before| !before.ends_with('_'))
 }
 
 /// What the authors of an R1 model would say to these messages.
@@ -261,6 +263,26 @@ mod tests {
             assert_eq!((out[1].content.as_str(), got), ("yes", field), "{thoughts:?}");
             assert_eq!(out[2].content, "</think>", "what users type is theirs");
         }
+    }
+
+    #[test]
+    fn a_reply_keeps_its_thought_where_its_template_looks_for_it() {
+        let channels = ThinkTags { closing: Some("<|end|>".into()), ..tags() };
+        let message = reply(Some(&channels), "hm", "yes".into());
+        assert_eq!((message.content.as_str(), &message.extra["thinking"]), ("yes", &Value::from("hm")));
+        assert_eq!(reply(Some(&tags()), "hm", "yes".into()).content, "<think>\nhm\n</think>\n\nyes");
+        assert_eq!(reply(None, "", "yes".into()), Message::assistant("yes"));
+    }
+
+    #[test]
+    fn an_r1_template_is_told_from_those_of_later_models() {
+        let r1 = |source: &str| is_r1(&ChatTemplate::parse(source, "", "").unwrap(), Some(&tags()));
+        assert!(r1("{{ '<｜Assistant｜><think>' }}"));
+        assert!(r1("{{ '<｜Assistant｜>' if enable_thinking is defined else '' }}"));
+        assert!(!r1("{% if not thinking is defined %}{% endif %}{{ '<｜Assistant｜>' }}"));
+        assert!(!r1("{{ '<|im_start|>' }}"));
+        let preset = ChatTemplate::builtin("deepseek-r1", "", "").unwrap();
+        assert!(is_r1(&preset, Some(&tags())) && !is_r1(&preset, None));
     }
 
     #[test]
