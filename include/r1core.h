@@ -84,10 +84,11 @@
 #define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 #define R1_THINK_OPTIONS_INIT \
     {sizeof(r1_think_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, \
-     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, 0}
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, 0, NULL}
 #define R1_THINK_STATE_INIT {sizeof(r1_think_state), 0, 0, 0, 0, 0, 0}
 #define R1_GENERATE_OPTIONS_INIT \
-    {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+    {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
+     NULL, NULL, NULL, NULL}
 #define R1_VOTE_OPTIONS_INIT {sizeof(r1_vote_options), 0, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL}
 #define R1_VOTE_EVENT_INIT \
     {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \

@@ -69,6 +69,7 @@ static void grammars(r1_model* model) {
         options.lark = "start:";
         CHECK(ask(model, &options, R1_ERR_ARGUMENT, answer, sizeof answer).kind == 0);
     }
+    options.regex = NULL;
     options.lark = "start: \"a\"";
     options.flags = R1_GENERATE_JSON;
     CHECK(ask(model, &options, R1_ERR_ARGUMENT, answer, sizeof answer).kind == 0);

@@ -56,9 +56,8 @@ pub(super) struct Engine {
     made: Mutex<Option<Made>>,
 }
 
-#[derive(Clone)]
 struct Made {
-    factory: Arc<ParserFactory>,
+    factory: ParserFactory,
     newlines: Arc<[u32]>,
     /// Parsers at the beginning of a text, the one asked for last at the end.
     compiled: Vec<(Grammar, Matcher)>,
@@ -108,7 +107,7 @@ impl Made {
         *factory.limits_mut() = limits();
         let newline = |id: &u32| text(tokenizer, *id).iter().all(|byte| matches!(byte, b'\n' | b'\r'));
         let newlines = (0..tokenizer.len() as u32).filter(|id| !text(tokenizer, *id).is_empty()).filter(newline);
-        Ok(Made { factory: Arc::new(factory), newlines: newlines.collect(), compiled: Vec::new() })
+        Ok(Made { factory, newlines: newlines.collect(), compiled: Vec::new() })
     }
 }
 
