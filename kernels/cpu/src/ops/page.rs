@@ -10,6 +10,9 @@ use crate::isa::Isa;
 /// Positions in a page.
 pub const PAGE: usize = 64;
 
+/// Values of a row of a page that share a scale, where codes are of 8 bits.
+pub const Q8_BLOCK: usize = 32;
+
 /// One page of one key-value head. Slots that no position has reached yet may hold anything, NaN included.
 #[derive(Debug, Clone, Copy)]
 pub enum KvSlice<'a> {
@@ -27,6 +30,34 @@ pub enum KvSlice<'a> {
         /// Values, `[64][head_dim_v]`.
         v: &'a [f32],
     },
+    /// Codes of 8 bits; [`Q8_BLOCK`] neighbouring dimensions of a position share a scale.
+    Q8_0 {
+        /// Keys: codes `[head_dim_k][64]`, scales `[head_dim_k / 32, rounded up][64]`.
+        k: Q8Rows<'a>,
+        /// Values: codes `[64][head_dim_v]`, scales `[64][head_dim_v / 32, rounded up]`.
+        v: Q8Rows<'a>,
+    },
+}
+
+/// Numbers of 8.5 bits: the product of a code and its block's scale, which single precision holds exactly.
+#[derive(Debug, Clone, Copy)]
+pub struct Q8Rows<'a> {
+    /// -127..=127.
+    pub codes: &'a [i8],
+    /// IEEE halves, as bits.
+    pub scales: &'a [u16],
+}
+
+impl KvSlice<'_> {
+    /// Whether both are the same memory: a page that sequences share.
+    pub(super) fn is(&self, other: &KvSlice<'_>) -> bool {
+        match (self, other) {
+            (KvSlice::F16 { k: a, .. }, KvSlice::F16 { k: b, .. }) => std::ptr::eq(*a, *b),
+            (KvSlice::F32 { k: a, .. }, KvSlice::F32 { k: b, .. }) => std::ptr::eq(*a, *b),
+            (KvSlice::Q8_0 { k: a, .. }, KvSlice::Q8_0 { k: b, .. }) => std::ptr::eq(a.codes, b.codes),
+            _ => false,
+        }
+    }
 }
 
 /// What a cache may hold: `f32`, or `u16` for the bits of an IEEE half.
@@ -144,6 +175,86 @@ pub fn store_v<E: KvElement>(isa: Isa, page: &mut [E], slot: usize, row: &[f32])
     dispatch(isa, Store(&mut page[slot * row.len()..][..row.len()], row));
 }
 
+/// Writes the key `row`, `[head_dim]`, into `slot` of the keys of a page of codes: see [`KvSlice::Q8_0`].
+///
+/// A block of 32 values has the scale `d = f16(amax / 127)` and the codes `round_ties_even(x / d)`, as ggml's Q8_0 but
+/// for the rounding of ties and for codes made with the scale that is stored. A block with a NaN, an infinity or
+/// magnitudes beyond 8e6 has the scale NaN and codes 0, so that the fault shows.
+///
+/// # Panics
+///
+/// When `codes` or `scales` does not fit the row or `slot` is not below 64.
+pub fn store_k_q8(isa: Isa, codes: &mut [i8], scales: &mut [u16], slot: usize, row: &[f32]) {
+    check_q8(codes, scales, slot, row);
+    // The elements of a row lie a page apart.
+    dispatch(isa, StoreQ8 { codes: &mut codes[slot..], scales: &mut scales[slot..], stride: PAGE, row });
+}
+
+/// Writes the value `row`, `[head_dim]`, into `slot` of the values of a page of codes, in the way of [`store_k_q8`].
+///
+/// # Panics
+///
+/// When `codes` or `scales` does not fit the row or `slot` is not below 64.
+pub fn store_v_q8(isa: Isa, codes: &mut [i8], scales: &mut [u16], slot: usize, row: &[f32]) {
+    check_q8(codes, scales, slot, row);
+    let (codes, scales) = (&mut codes[slot * row.len()..], &mut scales[slot * row.len().div_ceil(Q8_BLOCK)..]);
+    dispatch(isa, StoreQ8 { codes, scales, stride: 1, row });
+}
+
+fn check_q8(codes: &[i8], scales: &[u16], slot: usize, row: &[f32]) {
+    assert_eq!(codes.len(), row.len() * PAGE, "the page is for another head size");
+    assert_eq!(scales.len(), row.len().div_ceil(Q8_BLOCK) * PAGE, "the scales are for another head size");
+    assert!(slot < PAGE, "a page has no slot {slot}");
+}
+
+/// Quantises a row; its codes and scales lie `stride` apart.
+struct StoreQ8<'a> {
+    codes: &'a mut [i8],
+    scales: &'a mut [u16],
+    stride: usize,
+    row: &'a [f32],
+}
+
+impl Op for StoreQ8<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<L: Lanes>(self, lanes: L) {
+        /// The bits of a half that is not a number.
+        const NAN: u16 = 0x7e00;
+        let StoreQ8 { codes, scales, stride, row } = self;
+        for (block, x) in row.chunks(Q8_BLOCK).enumerate() {
+            let mut values = [0.0; Q8_BLOCK];
+            values[..x.len()].copy_from_slice(x);
+            // As integers, the bits of magnitudes are in the order of the magnitudes, NaNs on top.
+            let mut greatest = 0;
+            for x in values {
+                greatest = greatest.max(x.to_bits() & 0x7fff_ffff);
+            }
+            let mut halves = [0; 16];
+            lanes.store_f16(lanes.splat(f32::from_bits(greatest) / 127.0), &mut halves);
+            let mut scale = [0.0; 16];
+            lanes.store(lanes.splat_f16(halves[0]), &mut scale);
+            let mut quants = [0; Q8_BLOCK];
+            if !scale[0].is_finite() {
+                halves[0] = NAN;
+            } else if scale[0] > 0.0 {
+                let inverse = lanes.splat(1.0 / scale[0]);
+                let (most, least) = (lanes.splat(127.0), lanes.splat(-127.0));
+                for (x, quants) in values.as_chunks::<16>().0.iter().zip(quants.as_chunks_mut::<16>().0) {
+                    let q = lanes.mul(lanes.load(x), inverse);
+                    let q = lanes.select_le(q, most, q, most);
+                    lanes.store_i8(lanes.select_le(least, q, q, least), quants);
+                }
+            }
+            scales[block * stride] = halves[0];
+            for (code, quant) in codes[block * Q8_BLOCK * stride..].iter_mut().step_by(stride).zip(&quants[..x.len()]) {
+                *code = *quant;
+            }
+        }
+    }
+}
+
 /// Widens a page; `to` is as long.
 pub(super) fn widen(isa: Isa, from: &[u16], to: &mut [f32]) {
     struct Widen<'a>(&'a [u16], &'a mut [f32]);
@@ -159,6 +270,56 @@ pub(super) fn widen(isa: Isa, from: &[u16], to: &mut [f32]) {
         }
     }
     dispatch(isa, Widen(from, to));
+}
+
+/// Widens the keys of a page of codes, `[dim][64]`.
+pub(super) fn widen_keys(isa: Isa, from: Q8Rows<'_>, to: &mut [f32]) {
+    struct Widen<'a>(Q8Rows<'a>, &'a mut [f32]);
+    impl Op for Widen<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            let Widen(Q8Rows { codes, scales }, to) = self;
+            let blocks = codes.chunks(Q8_BLOCK * PAGE).zip(to.chunks_mut(Q8_BLOCK * PAGE));
+            for ((codes, to), scales) in blocks.zip(scales.as_chunks::<PAGE>().0) {
+                for at in (0..PAGE).step_by(16) {
+                    let scale = lanes.load_f16(&scales.as_chunks::<16>().0[at / 16]);
+                    let rows = codes.as_chunks::<PAGE>().0.iter().zip(to.as_chunks_mut::<PAGE>().0);
+                    for (codes, to) in rows {
+                        let codes = lanes.load_i8(&codes.as_chunks::<16>().0[at / 16]);
+                        lanes.store(lanes.mul(codes, scale), &mut to.as_chunks_mut::<16>().0[at / 16]);
+                    }
+                }
+            }
+        }
+    }
+    dispatch(isa, Widen(from, to));
+}
+
+/// Widens the rows of codes of a page, `[64][dim]`.
+pub(super) fn widen_rows(isa: Isa, from: Q8Rows<'_>, dim: usize, to: &mut [f32]) {
+    struct Widen<'a>(Q8Rows<'a>, usize, &'a mut [f32]);
+    impl Op for Widen<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            let Widen(Q8Rows { codes, scales }, dim, to) = self;
+            let rows = codes.chunks_exact(dim).zip(to.chunks_exact_mut(dim));
+            for ((codes, to), scales) in rows.zip(scales.chunks_exact(dim.div_ceil(Q8_BLOCK))) {
+                for ((codes, to), &scale) in codes.chunks(Q8_BLOCK).zip(to.chunks_mut(Q8_BLOCK)).zip(scales) {
+                    let scale = lanes.splat_f16(scale);
+                    for (codes, to) in codes.chunks(16).zip(to.chunks_mut(16)) {
+                        let mut sixteen = [0; 16];
+                        sixteen[..codes.len()].copy_from_slice(codes);
+                        lanes.store_part(lanes.mul(lanes.load_i8(&sixteen), scale), to);
+                    }
+                }
+            }
+        }
+    }
+    dispatch(isa, Widen(from, dim, to));
 }
 
 #[cfg(test)]
