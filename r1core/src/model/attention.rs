@@ -139,17 +139,9 @@ fn store(
                 let key = keys[row * key_row..][..key_row].chunks_exact(config.key_dim);
                 let value = values[row * value_row..][..value_row].chunks_exact(config.value_dim);
                 for (head, (key, value)) in key.zip(value).enumerate() {
-                    let (k, v) = task.layout.ranges(layer, head);
-                    match task.page {
-                        Page::F16(data) => {
-                            ops::store_k(pass.isa, &mut data[k], slot, key);
-                            ops::store_v(pass.isa, &mut data[v], slot, value);
-                        }
-                        Page::F32(data) => {
-                            ops::store_k(pass.isa, &mut data[k], slot, key);
-                            ops::store_v(pass.isa, &mut data[v], slot, value);
-                        }
-                    }
+                    let (keys, values) = task.layout.places(layer, head);
+                    task.page.store_column(pass.isa, keys, slot, key);
+                    task.page.store_row(pass.isa, values, slot, value);
                 }
             }
         }
