@@ -8,9 +8,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use r1_kernels::ops::{
-    AttentionBuffers, AttentionRun, AttentionShape, KvSlice, PAGE, Q8_BLOCK, Q8Rows, attend_batch,
-};
+use r1_kernels::ops::{AttentionBuffers, AttentionRun, AttentionShape, KvSlice, PAGE, Q8_BLOCK, Q8Rows, attend_batch};
 use r1_kernels::{Isa, Team};
 
 const HEADS: usize = 2;
@@ -156,11 +154,9 @@ impl Setting {
     /// Sequences that share a prompt, against sequences with copies of it.
     fn shared(&self, kind: Kind, sequences: usize, prompt: usize) {
         let (own, whole) = (2, prompt / PAGE);
-        let pages: Vec<Page> =
-            (0..sequences * (whole + own)).map(|seed| Page::new(kind, self.layers, seed)).collect();
-        let runs: Vec<AttentionRun> = (0..sequences)
-            .map(|sequence| AttentionRun { sequence, first_position: prompt + PAGE, rows: 1 })
-            .collect();
+        let pages: Vec<Page> = (0..sequences * (whole + own)).map(|seed| Page::new(kind, self.layers, seed)).collect();
+        let runs: Vec<AttentionRun> =
+            (0..sequences).map(|sequence| AttentionRun { sequence, first_position: prompt + PAGE, rows: 1 }).collect();
         let apart = |sequence: usize, page: usize| sequence * (whole + own) + page;
         let together = |sequence: usize, page: usize| apart(if page < whole { 0 } else { sequence }, page);
         let times = turns(|| [self.pass(&runs, &together, &pages), self.pass(&runs, &apart, &pages)]);

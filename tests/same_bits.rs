@@ -155,12 +155,9 @@ fn forks_share_their_past_and_nothing_else() {
 
 #[test]
 fn samples_of_one_prompt_get_together_what_they_get_alone() {
-    for (architecture, kind) in [
-        ("qwen2", CacheType::F16),
-        ("qwen3", CacheType::Q8_0),
-        ("gemma3", CacheType::Q8_0),
-        ("llama", CacheType::F32),
-    ] {
+    for (architecture, kind) in
+        [("qwen2", CacheType::F16), ("qwen3", CacheType::Q8_0), ("gemma3", CacheType::Q8_0), ("llama", CacheType::F32)]
+    {
         let model = Shape::new(architecture, "Q4_K").model(&ModelOptions::default());
         // More than one split of the keys, and no whole number of pages.
         let prompt = ids(&model, 0, 550);

@@ -17,7 +17,7 @@ use std::ops::Range;
 pub const SPLIT: usize = 8 * PAGE;
 
 /// Queries that share the pages of one pass; more only cost cache.
-const TILE: usize = 32;
+const TILE: usize = 48;
 
 /// Attention of one layer, for one key-value head and the query heads that read it.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,8 +41,6 @@ pub struct AttentionShape {
 pub struct AttentionScratch {
     /// `[query][SPLIT]`
     pub(super) scores: Vec<f32>,
-    /// One page in single precision.
-    pub(super) wide: Vec<f32>,
     /// Partial results, `[query][head_dim_v + 2]`.
     partials: Vec<f32>,
     totals: Vec<f32>,

@@ -41,8 +41,9 @@ pub trait Lanes: Math {
     fn load_i8(self, from: &[i8; 16]) -> Self::V;
     /// Rounds to nearest, ties to even, and keeps the low eight bits: for numbers in the range of an `i8`.
     fn store_i8(self, v: Self::V, to: &mut [i8; 16]);
-    /// Asks for the cache line that holds the element, which may be read soon.
-    fn prefetch<T>(self, at: &T);
+    /// Asks for the cache line at an address that may be read soon; any address will do. Into the second-level cache,
+    /// which has more misses in flight than the first.
+    fn prefetch(self, at: *const u8);
 
     /// The first lanes from a slice shorter than 16, the others `rest`.
     #[inline(always)]
@@ -237,7 +238,7 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, _: &T) {}
+    fn prefetch(self, _: *const u8) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -390,9 +391,9 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn prefetch<T>(self, at: &T) {
-            // SAFETY: a prefetch of any address is allowed.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+        fn prefetch(self, at: *const u8) {
+            // SAFETY: a prefetch reads nothing and never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
         }
     }
 
@@ -490,9 +491,9 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn prefetch<T>(self, at: &T) {
-            // SAFETY: a prefetch of any address is allowed.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+        fn prefetch(self, at: *const u8) {
+            // SAFETY: a prefetch reads nothing and never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
         }
     }
 }

@@ -49,14 +49,27 @@ pub struct Q8Rows<'a> {
 }
 
 impl KvSlice<'_> {
+    /// Where the keys begin.
+    pub(super) fn keys(&self) -> *const u8 {
+        match self {
+            KvSlice::F16 { k, .. } => k.as_ptr().cast(),
+            KvSlice::F32 { k, .. } => k.as_ptr().cast(),
+            KvSlice::Q8_0 { k, .. } => k.codes.as_ptr().cast(),
+        }
+    }
+
+    /// Where the values begin.
+    pub(super) fn values(&self) -> *const u8 {
+        match self {
+            KvSlice::F16 { v, .. } => v.as_ptr().cast(),
+            KvSlice::F32 { v, .. } => v.as_ptr().cast(),
+            KvSlice::Q8_0 { v, .. } => v.codes.as_ptr().cast(),
+        }
+    }
+
     /// Whether both are the same memory: a page that sequences share.
     pub(super) fn is(&self, other: &KvSlice<'_>) -> bool {
-        match (self, other) {
-            (KvSlice::F16 { k: a, .. }, KvSlice::F16 { k: b, .. }) => std::ptr::eq(*a, *b),
-            (KvSlice::F32 { k: a, .. }, KvSlice::F32 { k: b, .. }) => std::ptr::eq(*a, *b),
-            (KvSlice::Q8_0 { k: a, .. }, KvSlice::Q8_0 { k: b, .. }) => std::ptr::eq(a.codes, b.codes),
-            _ => false,
-        }
+        self.keys() == other.keys() && self.values() == other.values()
     }
 }
 
@@ -255,73 +268,6 @@ impl Op for StoreQ8<'_> {
     }
 }
 
-/// Widens a page; `to` is as long.
-pub(super) fn widen(isa: Isa, from: &[u16], to: &mut [f32]) {
-    struct Widen<'a>(&'a [u16], &'a mut [f32]);
-    impl Op for Widen<'_> {
-        type Output = ();
-
-        #[inline(always)]
-        fn call<L: Lanes>(self, lanes: L) {
-            // Pages are multiples of 64 elements.
-            for (from, to) in self.0.as_chunks::<16>().0.iter().zip(self.1.as_chunks_mut::<16>().0) {
-                lanes.store(lanes.load_f16(from), to);
-            }
-        }
-    }
-    dispatch(isa, Widen(from, to));
-}
-
-/// Widens the keys of a page of codes, `[dim][64]`.
-pub(super) fn widen_keys(isa: Isa, from: Q8Rows<'_>, to: &mut [f32]) {
-    struct Widen<'a>(Q8Rows<'a>, &'a mut [f32]);
-    impl Op for Widen<'_> {
-        type Output = ();
-
-        #[inline(always)]
-        fn call<L: Lanes>(self, lanes: L) {
-            let Widen(Q8Rows { codes, scales }, to) = self;
-            let blocks = codes.chunks(Q8_BLOCK * PAGE).zip(to.chunks_mut(Q8_BLOCK * PAGE));
-            for ((codes, to), scales) in blocks.zip(scales.as_chunks::<PAGE>().0) {
-                for at in (0..PAGE).step_by(16) {
-                    let scale = lanes.load_f16(&scales.as_chunks::<16>().0[at / 16]);
-                    let rows = codes.as_chunks::<PAGE>().0.iter().zip(to.as_chunks_mut::<PAGE>().0);
-                    for (codes, to) in rows {
-                        let codes = lanes.load_i8(&codes.as_chunks::<16>().0[at / 16]);
-                        lanes.store(lanes.mul(codes, scale), &mut to.as_chunks_mut::<16>().0[at / 16]);
-                    }
-                }
-            }
-        }
-    }
-    dispatch(isa, Widen(from, to));
-}
-
-/// Widens the rows of codes of a page, `[64][dim]`.
-pub(super) fn widen_rows(isa: Isa, from: Q8Rows<'_>, dim: usize, to: &mut [f32]) {
-    struct Widen<'a>(Q8Rows<'a>, usize, &'a mut [f32]);
-    impl Op for Widen<'_> {
-        type Output = ();
-
-        #[inline(always)]
-        fn call<L: Lanes>(self, lanes: L) {
-            let Widen(Q8Rows { codes, scales }, dim, to) = self;
-            let rows = codes.chunks_exact(dim).zip(to.chunks_exact_mut(dim));
-            for ((codes, to), scales) in rows.zip(scales.chunks_exact(dim.div_ceil(Q8_BLOCK))) {
-                for ((codes, to), &scale) in codes.chunks(Q8_BLOCK).zip(to.chunks_mut(Q8_BLOCK)).zip(scales) {
-                    let scale = lanes.splat_f16(scale);
-                    for (codes, to) in codes.chunks(16).zip(to.chunks_mut(16)) {
-                        let mut sixteen = [0; 16];
-                        sixteen[..codes.len()].copy_from_slice(codes);
-                        lanes.store_part(lanes.mul(lanes.load_i8(&sixteen), scale), to);
-                    }
-                }
-            }
-        }
-    }
-    dispatch(isa, Widen(from, dim, to));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,15 +288,11 @@ mod tests {
                 store_v(isa, &mut values, 5, numbers);
                 page.copy_from_slice(&values[5 * 16..6 * 16]);
             }
-            let mut wide = vec![0.0; page.len()];
-            widen(isa, &page, &mut wide);
-            for ((&x, &bits), &back) in numbers.iter().zip(&page).zip(&wide) {
-                let expected = half::f16::from_f32_const(x);
+            for (&x, &bits) in numbers.iter().zip(&page) {
                 if x.is_nan() {
-                    assert!(half::f16::from_bits(bits).is_nan() && back.is_nan());
+                    assert!(half::f16::from_bits(bits).is_nan());
                 } else {
-                    assert_eq!(bits, expected.to_bits(), "{x:e} at {}", isa.name());
-                    assert_eq!(back.to_bits(), expected.to_f32_const().to_bits());
+                    assert_eq!(bits, half::f16::from_f32_const(x).to_bits(), "{x:e} at {}", isa.name());
                 }
             }
         }

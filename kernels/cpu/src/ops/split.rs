@@ -5,10 +5,10 @@
 
 use super::attention::{AttentionScratch, AttentionShape, SPLIT};
 use super::lanes::dispatch;
-use super::page::{KvSlice, PAGE, widen, widen_keys, widen_rows};
+use super::page::{KvSlice, PAGE};
 use super::softmax::softmax;
 use super::tile::{Keys, ScorePage, Values, WeighKeys};
-use crate::isa::{Isa, Level};
+use crate::isa::Isa;
 use std::ops::Range;
 
 /// A row of queries: its sequence, by the name that `pages` knows, and its position.
@@ -21,8 +21,8 @@ pub(super) struct Row {
 /// The page of (sequence, page number).
 pub(super) type Pages<'p, 'a> = &'p dyn Fn(usize, usize) -> KvSlice<'a>;
 
-/// Blocks of queries that read a page as it is; for more of them it is widened first.
-const AS_IT_IS: usize = 2;
+/// Most queries of a block. With four vectors of keys or dimensions they fill the registers of AVX-512.
+const BLOCK: usize = 6;
 
 /// One split for some rows, `q` being `[row][group][head_dim_k]`. Rows that see no key of it get a partial result
 /// without meaning.
@@ -40,30 +40,21 @@ pub(super) fn split_rows(
     let (dim, stride) = (shape.head_dim_k, shape.stride());
     let queries = rows.len() * shape.group;
     scratch.scores.resize(queries * SPLIT, 0.0);
-    let AttentionScratch { scores, wide, .. } = scratch;
+    let scores = &mut scratch.scores;
     let part = Part { isa, shape, rows, split };
 
-    part.each_page(pages, &mut |page, rows, slice| {
-        let scores = &mut scores[page * PAGE..];
-        let blocks = part.blocks(rows);
-        match slice {
-            KvSlice::F32 { k, .. } => blocks.each(|block| score_page(isa, block, q, dim, k, scores)),
-            KvSlice::F16 { k, .. } if blocks.count <= AS_IT_IS => {
-                blocks.each(|block| score_page(isa, block, q, dim, k, scores));
-            }
-            KvSlice::Q8_0 { k, .. } if blocks.count <= AS_IT_IS => {
-                blocks.each(|block| score_page(isa, block, q, dim, k, scores));
-            }
-            KvSlice::F16 { k, .. } => {
-                let k = widened(wide, k.len(), |wide| widen(isa, k, wide));
-                blocks.each(|block| score_page(isa, block, q, dim, k, scores));
-            }
-            KvSlice::Q8_0 { k, .. } => {
-                let k = widened(wide, k.codes.len(), |wide| widen_keys(isa, k, wide));
-                blocks.each(|block| score_page(isa, block, q, dim, k, scores));
-            }
+    let visits = part.visits(pages);
+    let first_values = visits.first().map_or(std::ptr::null(), |visit| visit.slice.values());
+    for (index, visit) in visits.iter().enumerate() {
+        let scores = &mut scores[visit.page * PAGE..];
+        let ahead = visits.get(index + 1).map_or(first_values, |next| next.slice.keys());
+        let blocks = part.blocks(&visit.rows);
+        match visit.slice {
+            KvSlice::F16 { k, .. } => blocks.each(|block| score_page(isa, block, q, dim, k, ahead, scores)),
+            KvSlice::F32 { k, .. } => blocks.each(|block| score_page(isa, block, q, dim, k, ahead, scores)),
+            KvSlice::Q8_0 { k, .. } => blocks.each(|block| score_page(isa, block, q, dim, k, ahead, scores)),
         }
-    });
+    }
 
     for (query, (scores, partial)) in scores.chunks_mut(SPLIT).zip(partials.chunks_exact_mut(stride)).enumerate() {
         let keys = part.keys(query);
@@ -75,34 +66,24 @@ pub(super) fn split_rows(
         }
     }
 
-    part.each_page(pages, &mut |page, rows, slice| {
-        let blocks = part.blocks(rows);
-        let weights = Weights { part: &part, scores, page };
-        match slice {
+    for (index, visit) in visits.iter().enumerate() {
+        let blocks = part.blocks(&visit.rows);
+        let ahead = visits.get(index + 1).map_or(visit.slice.values(), |next| next.slice.values());
+        let weights = Weights { part: &part, scores, page: visit.page, ahead };
+        match visit.slice {
+            KvSlice::F16 { v, .. } => blocks.each(|block| weights.block(block, v, partials)),
             KvSlice::F32 { v, .. } => blocks.each(|block| weights.block(block, v, partials)),
-            KvSlice::F16 { v, .. } if blocks.count <= AS_IT_IS => {
-                blocks.each(|block| weights.block(block, v, partials));
-            }
-            KvSlice::Q8_0 { v, .. } if blocks.count <= AS_IT_IS => {
-                blocks.each(|block| weights.block(block, v, partials));
-            }
-            KvSlice::F16 { v, .. } => {
-                let v = widened(wide, v.len(), |wide| widen(isa, v, wide));
-                blocks.each(|block| weights.block(block, v, partials));
-            }
-            KvSlice::Q8_0 { v, .. } => {
-                let v = widened(wide, v.codes.len(), |wide| widen_rows(isa, v, shape.head_dim_v, wide));
-                blocks.each(|block| weights.block(block, v, partials));
-            }
+            KvSlice::Q8_0 { v, .. } => blocks.each(|block| weights.block(block, v, partials)),
         }
-    });
+    }
 }
 
-/// A page of `len` numbers in single precision, as `widen` writes it.
-fn widened(wide: &mut Vec<f32>, len: usize, widen: impl FnOnce(&mut [f32])) -> &[f32] {
-    wide.resize(len.max(wide.len()), 0.0);
-    widen(&mut wide[..len]);
-    &wide[..len]
+/// A page and the rows that read it together.
+struct Visit<'p> {
+    /// Its number in the split.
+    page: usize,
+    rows: Range<usize>,
+    slice: KvSlice<'p>,
 }
 
 /// Some rows and one split of what they see.
@@ -130,9 +111,10 @@ impl Part<'_> {
         keys.start < (page + 1) * PAGE && page * PAGE < keys.end && !keys.is_empty()
     }
 
-    /// Visits the pages of the split, ascending: each with its number in the split and the rows that read it together.
-    fn each_page<'p>(&self, pages: Pages<'_, 'p>, visit: &mut dyn FnMut(usize, Range<usize>, KvSlice<'p>)) {
+    /// The pages of the split, ascending.
+    fn visits<'p>(&self, pages: Pages<'_, 'p>) -> Vec<Visit<'p>> {
         let slice_of = |row: usize, page: usize| pages(self.rows[row].sequence, self.split * (SPLIT / PAGE) + page);
+        let mut visits = Vec::with_capacity(SPLIT / PAGE);
         for page in 0..SPLIT / PAGE {
             let mut row = 0;
             while row < self.rows.len() {
@@ -148,16 +130,16 @@ impl Part<'_> {
                 while row < self.rows.len() && self.sees(row, page) && same(row) {
                     row += 1;
                 }
-                visit(page, first..row, slice);
+                visits.push(Visit { page, rows: first..row, slice });
             }
         }
+        visits
     }
 
     /// The queries of `rows` in even blocks.
-    fn blocks(&self, rows: Range<usize>) -> Blocks {
-        let most = if self.isa.level() == Level::Avx2 { 6 } else { 8 };
+    fn blocks(&self, rows: &Range<usize>) -> Blocks {
         let queries = rows.start * self.shape.group..rows.end * self.shape.group;
-        Blocks { count: queries.len().div_ceil(most), queries }
+        Blocks { count: queries.len().div_ceil(BLOCK), queries }
     }
 }
 
@@ -186,6 +168,8 @@ struct Weights<'a> {
     scores: &'a [f32],
     /// The page's number in the split.
     page: usize,
+    /// Where what is read next begins.
+    ahead: *const u8,
 }
 
 impl Weights<'_> {
@@ -222,32 +206,40 @@ impl Weights<'_> {
         assert_eq!(v.len(), dim * PAGE, "a page of values does not fit the shape");
         let weights = &self.scores[block.start * SPLIT + start..];
         let out = &mut partials[block.start * stride..];
-        let keys = start - base..end - base;
+        let (keys, ahead) = (start - base..end - base, self.ahead);
         macro_rules! sizes {
             ($($m:literal)*) => {
                 match block.len() {
-                    $($m => dispatch(self.part.isa, WeighKeys::<V, $m> { weights, keys, values: v, dim, out }),)*
-                    _ => unreachable!("a block has at most eight queries"),
+                    $($m => dispatch(self.part.isa, WeighKeys::<V, $m> { weights, keys, values: v, ahead, dim, out }),)*
+                    _ => unreachable!("a block has at most six queries"),
                 }
             };
         }
-        sizes!(1 2 3 4 5 6 7 8);
+        sizes!(1 2 3 4 5 6);
     }
 }
 
 /// Scores of a block of the queries `q` against the keys of a page; `scores` begins with the page's place in the first
 /// query's row.
-fn score_page<K: Keys>(isa: Isa, block: Range<usize>, q: &[f32], dim: usize, k: K, scores: &mut [f32]) {
+fn score_page<K: Keys>(
+    isa: Isa,
+    block: Range<usize>,
+    q: &[f32],
+    dim: usize,
+    k: K,
+    ahead: *const u8,
+    scores: &mut [f32],
+) {
     assert_eq!(k.len(), dim * PAGE, "a page of keys does not fit the shape");
     let q = &q[block.start * dim..];
     let out = &mut scores[block.start * SPLIT..];
     macro_rules! sizes {
         ($($m:literal)*) => {
             match block.len() {
-                $($m => dispatch(isa, ScorePage::<K, $m> { q, dim, k, out }),)*
-                _ => unreachable!("a block has at most eight queries"),
+                $($m => dispatch(isa, ScorePage::<K, $m> { q, dim, k, ahead, out }),)*
+                _ => unreachable!("a block has at most six queries"),
             }
         };
     }
-    sizes!(1 2 3 4 5 6 7 8);
+    sizes!(1 2 3 4 5 6);
 }

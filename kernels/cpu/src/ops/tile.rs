@@ -3,9 +3,12 @@
 use super::attention::SPLIT;
 use super::lanes::{Lanes, Op};
 use super::page::{KvElement, PAGE, Q8_BLOCK, Q8Rows};
+use std::ops::Range;
 
 /// The keys of a page, `[dim][PAGE]`.
 pub(super) trait Keys: Copy {
+    /// Bytes of a number.
+    const BYTES: usize;
     /// Numbers in the page, dimensions times [`PAGE`].
     fn len(self) -> usize;
     /// What [`Q8_BLOCK`] dimensions of the keys `16 * at..16 * (at + N)` share.
@@ -16,6 +19,8 @@ pub(super) trait Keys: Copy {
 
 /// The values of a page, `[PAGE][dim]`.
 pub(super) trait Values: Copy {
+    /// Bytes of a number.
+    const BYTES: usize;
     /// Numbers in the page, [`PAGE`] times dimensions.
     fn len(self) -> usize;
     /// The dimensions `at..at + 16 * N` of a key's value; `at` is a multiple of 16.
@@ -25,6 +30,8 @@ pub(super) trait Values: Copy {
 }
 
 impl<E: KvElement> Keys for &[E] {
+    const BYTES: usize = size_of::<E>();
+
     #[inline(always)]
     fn len(self) -> usize {
         <[E]>::len(self)
@@ -47,6 +54,8 @@ impl<E: KvElement> Keys for &[E] {
 }
 
 impl Keys for Q8Rows<'_> {
+    const BYTES: usize = 1;
+
     #[inline(always)]
     fn len(self) -> usize {
         self.codes.len()
@@ -74,6 +83,8 @@ impl Keys for Q8Rows<'_> {
 }
 
 impl<E: KvElement> Values for &[E] {
+    const BYTES: usize = size_of::<E>();
+
     #[inline(always)]
     fn len(self) -> usize {
         <[E]>::len(self)
@@ -96,6 +107,8 @@ impl<E: KvElement> Values for &[E] {
 }
 
 impl Values for Q8Rows<'_> {
+    const BYTES: usize = 1;
+
     #[inline(always)]
     fn len(self) -> usize {
         self.codes.len()
@@ -120,11 +133,19 @@ impl Values for Q8Rows<'_> {
     }
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Keys whose values are added to some dimensions before it is the turn of the next dimensions.
+const STRIDE: usize = 32;
+
 /// `out[m][key]` = sum over d of `q[m][d] * k[d][key]`, d ascending, for [`PAGE`] keys; rows of `out` are [`SPLIT`] apart.
 pub(super) struct ScorePage<'a, K, const M: usize> {
     pub(super) q: &'a [f32],
     pub(super) dim: usize,
     pub(super) k: K,
+    /// Where what is read next begins.
+    pub(super) ahead: *const u8,
     pub(super) out: &'a mut [f32],
 }
 
@@ -140,7 +161,12 @@ impl<K: Keys, const M: usize> ScorePage<'_, K, M> {
         let mut sums = [[lanes.splat(0.0); N]; M];
         for start in (0..self.dim).step_by(Q8_BLOCK) {
             let scales = self.k.scales::<L, N>(lanes, start / Q8_BLOCK, at);
-            for d in start..self.dim.min(start + Q8_BLOCK) {
+            let next = start + Q8_BLOCK;
+            let ahead = self.ahead.wrapping_add(start * PAGE * K::BYTES);
+            for d in start..self.dim.min(next) {
+                for line in (0..16 * N * K::BYTES).step_by(LINE) {
+                    lanes.prefetch(ahead.wrapping_add(((d - start) * PAGE + 16 * at) * K::BYTES + line));
+                }
                 let k = self.k.load::<L, N>(lanes, d, at, &scales);
                 for m in 0..M {
                     let q = lanes.splat(q[m][d]);
@@ -184,21 +210,24 @@ pub(super) struct WeighKeys<'a, V, const M: usize> {
     /// Begins with the weight of the first of `keys`.
     pub(super) weights: &'a [f32],
     /// Keys, by their slots in the page.
-    pub(super) keys: std::ops::Range<usize>,
+    pub(super) keys: Range<usize>,
     pub(super) values: V,
+    /// Where what is read next begins.
+    pub(super) ahead: *const u8,
     pub(super) dim: usize,
     pub(super) out: &'a mut [f32],
 }
 
 #[expect(clippy::needless_range_loop, reason = "the indices run over several arrays at once")]
 impl<V: Values, const M: usize> WeighKeys<'_, V, M> {
-    /// The dimensions `at..at + 16 * N`.
+    /// The dimensions `at..at + 16 * N` of some of the keys.
     #[inline(always)]
-    fn vectors<L: Lanes, const N: usize>(&mut self, lanes: L, at: usize) {
+    fn vectors<L: Lanes, const N: usize>(&mut self, lanes: L, keys: Range<usize>, at: usize) {
         let mut weights = [&self.weights[..0]; M];
         for m in 0..M {
-            weights[m] = &self.weights[m * SPLIT..][..self.keys.len()];
+            weights[m] = &self.weights[m * SPLIT + keys.start - self.keys.start..][..keys.len()];
         }
+        let ahead = self.ahead.wrapping_add(keys.start * self.dim * V::BYTES);
         let mut sums = [[lanes.splat(0.0); N]; M];
         for m in 0..M {
             let out = self.out[m * (self.dim + 2) + at..][..16 * N].as_chunks::<16>().0;
@@ -206,8 +235,11 @@ impl<V: Values, const M: usize> WeighKeys<'_, V, M> {
                 sums[m][n] = lanes.load(&out[n]);
             }
         }
-        for key in 0..self.keys.len() {
-            let v = self.values.load::<L, N>(lanes, self.dim, self.keys.start + key, at);
+        for key in 0..keys.len() {
+            for line in (0..16 * N * V::BYTES).step_by(LINE) {
+                lanes.prefetch(ahead.wrapping_add((key * self.dim + at) * V::BYTES + line));
+            }
+            let v = self.values.load::<L, N>(lanes, self.dim, keys.start + key, at);
             for m in 0..M {
                 let weight = lanes.splat(weights[m][key]);
                 for n in 0..N {
@@ -244,22 +276,27 @@ impl<V: Values, const M: usize> Op for WeighKeys<'_, V, M> {
 
     #[inline(always)]
     fn call<L: Lanes>(mut self, lanes: L) {
-        let (mut at, dim) = (0, self.dim);
-        if 4 * (M + 1) <= L::VECTORS {
-            while at + 64 <= dim {
-                self.vectors::<L, 4>(lanes, at);
-                at += 64;
+        let (all, dim) = (self.keys.clone(), self.dim);
+        let mut at = 0;
+        for start in all.clone().step_by(STRIDE) {
+            let keys = start..all.end.min(start + STRIDE);
+            at = 0;
+            if 4 * (M + 1) <= L::VECTORS {
+                while at + 64 <= dim {
+                    self.vectors::<L, 4>(lanes, keys.clone(), at);
+                    at += 64;
+                }
             }
-        }
-        if 2 * (M + 1) <= L::VECTORS {
-            while at + 32 <= dim {
-                self.vectors::<L, 2>(lanes, at);
-                at += 32;
+            if 2 * (M + 1) <= L::VECTORS {
+                while at + 32 <= dim {
+                    self.vectors::<L, 2>(lanes, keys.clone(), at);
+                    at += 32;
+                }
             }
-        }
-        while at + 16 <= dim {
-            self.vectors::<L, 1>(lanes, at);
-            at += 16;
+            while at + 16 <= dim {
+                self.vectors::<L, 1>(lanes, keys.clone(), at);
+                at += 16;
+            }
         }
         self.rest(at);
     }
