@@ -252,12 +252,16 @@ pub(super) fn norm_rows(pass: &Pass<'_>, xs: &[f32], weight: &[f32], out: &mut V
 
 /// Adds a block's output to the residual stream, through the block's post norm where it has one.
 pub(super) fn add_to_residual(pass: &Pass<'_>, output: &mut [f32], post_norm: Option<&[f32]>, residual: &mut [f32]) {
+    let width = pass.width;
     if let Some(weight) = post_norm {
-        for row in output.chunks_exact_mut(weight.len()) {
-            ops::rms_norm_heads(pass.isa, row, weight, pass.norm_eps, weight.len());
-        }
+        pass.team.for_each_chunk(output, width, |_, row| {
+            ops::rms_norm_heads(pass.isa, row, weight, pass.norm_eps, width);
+        });
     }
-    ops::add(pass.isa, residual, output);
+    let output = &*output;
+    pass.team.for_each_chunk(residual, width, |row, residual| {
+        ops::add(pass.isa, residual, &output[row * width..][..width]);
+    });
 }
 
 /// Moves the wanted rows to the front and drops the others. `wanted` ascends.
