@@ -173,8 +173,9 @@ impl Team {
                 laps.add(now - std::mem::replace(&mut last, now));
             });
             self.shared.close();
-            laps.waited = last.elapsed();
-            pace.end(laps, Instant::now);
+            let end = Instant::now();
+            laps.waited = end - last;
+            pace.end(laps, end);
         }
         let panic = lock(&self.shared.panic).take();
         drop(pace);
@@ -468,7 +469,7 @@ mod tests {
     fn workers_that_are_left_out_come_back_and_end() {
         let team = Team::new(3);
         let lost = Laps { waited: Duration::from_secs(1), ..Laps::default() };
-        let missed = || lock(&team.turn).end(lost, Instant::now);
+        let missed = || lock(&team.turn).end(lost, Instant::now());
         for _ in 0..3 {
             for _ in 0..5 {
                 let sum = AtomicUsize::new(0);

@@ -1,5 +1,6 @@
 //! Projections: rows of activations times weight matrices that share them.
 
+use super::runner::rows_of_task;
 use crate::weights::Linear;
 use r1_kernels::{ActivationKind, Activations, Isa, Job, Team, matmul_group, ops};
 
@@ -150,10 +151,8 @@ fn quantise(isa: Isa, team: &Team, kind: ActivationKind, sets: &[Set<'_>], buffe
 }
 
 fn add_bias(isa: Isa, team: &Team, linear: &Linear, out: &mut [f32]) {
-    /// Values of a task.
-    const SHARE: usize = 1 << 14;
     if let Some(bias) = &linear.bias {
-        let rows = (SHARE / bias.len()).max(1);
+        let rows = rows_of_task(bias.len());
         team.for_each_chunk(out, rows * bias.len(), |_, rows| {
             rows.chunks_exact_mut(bias.len()).for_each(|row| ops::add(isa, row, bias));
         });
