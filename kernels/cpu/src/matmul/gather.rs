@@ -41,7 +41,9 @@ macro_rules! each_block {
         impl Gather for $packed {
             #[inline(always)]
             fn gather<T: Transpose>($t: T, strip: &Strip<'_, Self::Source>, out: &mut [Self]) {
+                let (mut ahead, blocks) = (strip.ahead(), out.len());
                 for (b, $out) in out.iter_mut().enumerate() {
+                    ahead.fetch(blocks);
                     let $column = strip.column(b);
                     $body
                 }
@@ -255,7 +257,9 @@ macro_rules! floats {
             fn gather<T: Transpose>(t: T, strip: &Strip<'_, Self::Source>, out: &mut [Self]) {
                 let (runs, rest) = out.as_chunks_mut::<$values>();
                 let done = $values * runs.len();
+                let mut ahead = strip.ahead();
                 for (run, $out) in runs.iter_mut().enumerate() {
+                    ahead.fetch(done / $values);
                     let $words = strip.quad(t, $values * run);
                     $split;
                 }

@@ -14,6 +14,8 @@ pub(super) struct Strip<'a, B> {
     /// Bytes from `first` to the strip's first block of each row.
     offsets: [usize; ROWS],
     blocks: usize,
+    /// Bytes from this strip to the one that is gathered next.
+    next: usize,
     data: PhantomData<&'a [B]>,
 }
 
@@ -28,7 +30,20 @@ impl<'a, B: Block> Strip<'a, B> {
         assert!(live > 0 && blocks.start <= blocks.end && blocks.end <= row_bytes / size_of::<B>(), "no such strip");
         let first = data[row * row_bytes + blocks.start * size_of::<B>()..].as_ptr();
         let offsets = std::array::from_fn(|r| r.min(live - 1) * row_bytes);
-        Strip { first, offsets, blocks: blocks.len(), data: PhantomData }
+        // The rest of the rows comes next, and after it the rows below.
+        let next = if blocks.end < row_bytes / size_of::<B>() {
+            blocks.len() * size_of::<B>()
+        } else {
+            ROWS * row_bytes - blocks.start * size_of::<B>()
+        };
+        Strip { first, offsets, blocks: blocks.len(), next, data: PhantomData }
+    }
+
+    /// What the processor is to fetch while this strip is gathered.
+    pub(super) fn ahead(&self) -> Ahead<'_> {
+        let first = self.first.wrapping_add(self.next);
+        let lines = (self.blocks * size_of::<B>()).div_ceil(64);
+        Ahead { first, offsets: &self.offsets, lines, row: 0, line: 0 }
     }
 
     /// Blocks of a row.
@@ -52,6 +67,36 @@ impl<'a, B: Block> Strip<'a, B> {
         assert!(b < self.blocks && (self.blocks - b) * size_of::<B>() >= 16);
         // SAFETY: the 16 bytes of each row lie inside the strip, by the assertion.
         unsafe { t.quad(self.first.wrapping_add(b * size_of::<B>()), &self.offsets) }
+    }
+}
+
+/// The lines of a strip to come, row after row. Sixteen rows at once are more than the processor's own prefetcher can
+/// follow.
+pub(super) struct Ahead<'a> {
+    first: *const u8,
+    offsets: &'a [usize; ROWS],
+    /// Lines of a row.
+    lines: usize,
+    row: usize,
+    line: usize,
+}
+
+impl Ahead<'_> {
+    /// Asks for the next few: the part that makes all of them by the time that all of `blocks` have asked.
+    #[inline(always)]
+    pub(super) fn fetch(&mut self, blocks: usize) {
+        let _ = blocks;
+        #[cfg(target_arch = "x86_64")]
+        for _ in 0..(ROWS * self.lines).div_ceil(blocks) {
+            let Some(&offset) = self.offsets.get(self.row) else { return };
+            let line = self.first.wrapping_add(offset + 64 * self.line);
+            // SAFETY: a prefetch of any address is harmless, and every x86-64 has it.
+            unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast()) };
+            self.line += 1;
+            if self.line == self.lines {
+                (self.row, self.line) = (self.row + 1, 0);
+            }
+        }
     }
 }
 
