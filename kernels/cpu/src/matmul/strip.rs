@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::layout::{Plane, ROWS};
+use super::layout::{Halves, Plane, ROWS};
 use super::words::{Transpose, Words};
 use crate::format::Block;
 
@@ -39,13 +39,6 @@ impl<'a, B: Block> Strip<'a, B> {
         Strip { first, offsets, blocks: blocks.len(), next, data: PhantomData }
     }
 
-    /// What the processor is to fetch while this strip is gathered.
-    pub(super) fn ahead(&self) -> Ahead<'_> {
-        let first = self.first.wrapping_add(self.next);
-        let lines = (self.blocks * size_of::<B>()).div_ceil(64);
-        Ahead { first, offsets: &self.offsets, lines, row: 0, line: 0 }
-    }
-
     /// Blocks of a row.
     pub(super) fn blocks(&self) -> usize {
         self.blocks
@@ -55,7 +48,8 @@ impl<'a, B: Block> Strip<'a, B> {
     #[inline(always)]
     pub(super) fn column(&self, b: usize) -> Column<'_, B> {
         assert!(b < self.blocks);
-        Column { first: self.first.wrapping_add(b * size_of::<B>()), offsets: &self.offsets, data: PhantomData }
+        let first = self.first.wrapping_add(b * size_of::<B>());
+        Column { first, offsets: &self.offsets, next: self.next, data: PhantomData }
     }
 
     /// Sixteen bytes of every row, from block `b` on: word `p` is bytes `4 p ..`.
@@ -65,39 +59,30 @@ impl<'a, B: Block> Strip<'a, B> {
     #[inline(always)]
     pub(super) fn quad<T: Transpose>(&self, t: T, b: usize) -> [T::Words; 4] {
         assert!(b < self.blocks && (self.blocks - b) * size_of::<B>() >= 16);
+        let first = self.first.wrapping_add(b * size_of::<B>());
+        prefetch(first, &self.offsets, self.next);
         // SAFETY: the 16 bytes of each row lie inside the strip, by the assertion.
-        unsafe { t.quad(self.first.wrapping_add(b * size_of::<B>()), &self.offsets) }
+        unsafe { t.quad(first, &self.offsets) }
     }
 }
 
-/// The lines of a strip to come, row after row. Sixteen rows at once are more than the processor's own prefetcher can
-/// follow.
-pub(super) struct Ahead<'a> {
-    first: *const u8,
-    offsets: &'a [usize; ROWS],
-    /// Lines of a row.
-    lines: usize,
-    row: usize,
-    line: usize,
-}
-
-impl Ahead<'_> {
-    /// Asks for the next few: the part that makes all of them by the time that all of `blocks` have asked.
-    #[inline(always)]
-    pub(super) fn fetch(&mut self, blocks: usize) {
-        let _ = blocks;
-        #[cfg(target_arch = "x86_64")]
-        for _ in 0..(ROWS * self.lines).div_ceil(blocks) {
-            let Some(&offset) = self.offsets.get(self.row) else { return };
-            let line = self.first.wrapping_add(offset + 64 * self.line);
-            // SAFETY: a prefetch of any address is harmless, and every x86-64 has it.
-            unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast()) };
-            self.line += 1;
-            if self.line == self.lines {
-                (self.row, self.line) = (self.row + 1, 0);
-            }
-        }
+/// Asks for part of the strip that comes `next` bytes after this one: for a quarter of the rows the line where they
+/// are going to read. Which quarter follows from the address, so that a line is asked for once in four reads of 16
+/// bytes.
+///
+/// Sixteen rows at once are more than the processor's own prefetcher can follow. Measured (Zen 4, Q4_K): 5 GB/s without,
+/// 9 with a burst of requests for each block, as fast as plain reads with a few for every 16 bytes; into the first-level
+/// cache it is half of that.
+#[inline(always)]
+fn prefetch(first: *const u8, offsets: &[usize; ROWS], next: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in offsets.as_chunks::<4>().0[(first as usize / 16) % 4] {
+        let line = first.wrapping_add(offset + next);
+        // SAFETY: a prefetch of any address is harmless, and every x86-64 has it.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast()) };
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (first, offsets, next);
 }
 
 /// One block of each of 16 rows.
@@ -105,6 +90,7 @@ impl Ahead<'_> {
 pub(super) struct Column<'a, B> {
     first: *const u8,
     offsets: &'a [usize; ROWS],
+    next: usize,
     data: PhantomData<&'a B>,
 }
 
@@ -127,8 +113,18 @@ impl<'a, B: Block> Column<'a, B> {
     #[inline(always)]
     pub(super) fn quad<T: Transpose>(&self, t: T, at: usize) -> [T::Words; 4] {
         assert!(at + 16 <= size_of::<B>());
+        let first = self.first.wrapping_add(at);
+        prefetch(first, self.offsets, self.next);
         // SAFETY: the bytes lie inside the block, by the assertion above, and the block of each row in the data.
-        unsafe { t.quad(self.first.add(at), self.offsets) }
+        unsafe { t.quad(first, self.offsets) }
+    }
+
+    /// Two bytes of every row's block from `at` on.
+    #[inline(always)]
+    pub(super) fn halves(&self, t: impl Transpose, at: usize, out: &mut Halves) {
+        assert!(at + 2 <= size_of::<B>());
+        // SAFETY: the bytes lie inside the block, by the assertion above, and the block of each row in the data.
+        unsafe { t.halves(self.first.wrapping_add(at), self.offsets, out) }
     }
 
     /// Plane `p` of `out` receives bytes `at + 4 p ..` of every row's block.
