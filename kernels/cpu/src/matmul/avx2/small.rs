@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, products, resume, store, unroll};
+use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, pin, products, resume, store, unroll};
 use crate::activation::Q8x32;
 use crate::format::IQ4_VALUES;
 use crate::matmul::layout::*;
@@ -47,11 +47,12 @@ macro_rules! kernel {
                             let step = products::<SIGNED>(codes[half], x);
                             let before = sum[half][n];
                             let after = if I.is_multiple_of($span) { step } else { _mm256_add_epi16(before, step) };
-                            sum[half][n] = after;
+                            sum[half][n] = if $span > 1 { pin(after) } else { after };
                             if (I + 1).is_multiple_of($span) {
                                 let wide = _mm256_madd_epi16(after, ones);
                                 let first = I < $span;
-                                dot[half][n] = if first { wide } else { _mm256_add_epi32(dot[half][n], wide) };
+                                let dots = if first { wide } else { _mm256_add_epi32(dot[half][n], wide) };
+                                dot[half][n] = pin(dots);
                             }
                         }
                     }
