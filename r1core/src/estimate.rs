@@ -60,7 +60,7 @@ fn compute_bytes(config: &Config) -> u64 {
         .map(|layer| {
             let a = layer.attention;
             let attention = 2 * a.heads * a.key_dim.max(a.value_dim) + a.kv_heads * (a.key_dim + a.value_dim);
-            attention + 2 * layer.feed_forward.width
+            attention + layer.feed_forward.inner_values(config.embedding_length)
         })
         .max()
         .unwrap_or(0);

@@ -1,18 +1,20 @@
 //! From the tensor directory to typed, shape-checked weights in the kernels' layout.
 
 mod embedding;
+mod feed_forward;
 mod repack;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cancel::CancelToken;
-use crate::config::{AttentionConfig, Config, FeedForwardConfig};
+use crate::config::{AttentionConfig, Config};
 use crate::device::default_threads;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
 use crate::{Error, ErrorKind, Result};
 pub(crate) use embedding::Embedding;
+pub(crate) use feed_forward::{ExpertsWeights, FeedForwardKind, FeedForwardWeights, GatedWeights};
 use r1_kernels::{Format, Isa, Matrix, Packer, Team};
 pub use repack::Repack;
 use repack::Rows;
@@ -44,15 +46,6 @@ pub(crate) struct AttentionWeights {
     pub(crate) query_norm: Option<Vec<f32>>,
     pub(crate) key_norm: Option<Vec<f32>>,
     pub(crate) output: Linear,
-    pub(crate) post_norm: Option<Vec<f32>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct FeedForwardWeights {
-    pub(crate) norm: Vec<f32>,
-    pub(crate) gate: Linear,
-    pub(crate) up: Linear,
-    pub(crate) down: Linear,
     pub(crate) post_norm: Option<Vec<f32>>,
 }
 
@@ -106,8 +99,9 @@ impl Weights {
     pub(crate) fn bytes(&self) -> usize {
         let linear = |l: &Linear| l.matrix.bytes();
         let layers = self.layers.iter().map(|l| {
-            let (a, f) = (&l.attention, &l.feed_forward);
-            [&a.query, &a.key, &a.value, &a.output, &f.gate, &f.up, &f.down].into_iter().map(linear).sum::<usize>()
+            let a = &l.attention;
+            let attention = [&a.query, &a.key, &a.value, &a.output];
+            attention.into_iter().chain(l.feed_forward.linears()).map(linear).sum::<usize>()
         });
         layers.sum::<usize>() + linear(&self.output)
     }
@@ -149,17 +143,6 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn feed_forward(&mut self, il: usize, d: usize, c: &FeedForwardConfig) -> Result<FeedForwardWeights> {
-        let name = |part: &str| format!("blk.{il}.{part}");
-        Ok(FeedForwardWeights {
-            norm: self.vector(&name("ffn_norm.weight"), d)?,
-            gate: self.linear(&name("ffn_gate"), d, c.width, false)?,
-            up: self.linear(&name("ffn_up"), d, c.width, false)?,
-            down: self.linear(&name("ffn_down"), c.width, d, false)?,
-            post_norm: self.vector_if(c.post_norm, &name("post_ffw_norm.weight"), d)?,
-        })
-    }
-
     /// `stem.weight`, and `stem.bias` where it is required or simply there.
     fn linear(&mut self, stem: &str, inputs: usize, outputs: usize, bias_required: bool) -> Result<Linear> {
         let matrix = self.matrix(&format!("{stem}.weight"), inputs, outputs)?;
@@ -186,6 +169,37 @@ impl<'a> Loader<'a> {
     fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Matrix> {
         let rows = self.rows(name, inputs, outputs)?;
         self.part(&rows, 0..outputs)
+    }
+
+    /// `count` matrices of `[outputs][inputs]`, one after the other in `stem.weight`, with their biases where the file
+    /// has some. The file may shape them as it likes: `shape` says how, and `bias_shape` for the biases.
+    fn stack(
+        &mut self,
+        stem: &str,
+        [inputs, outputs, count]: [usize; 3],
+        shape: &[usize],
+        bias_shape: &[usize],
+    ) -> Result<Vec<Linear>> {
+        let tensor = self.tensor(&format!("{stem}.weight"))?;
+        self.check_shape(tensor, shape)?;
+        let rows = Rows::new(self.gguf, tensor, outputs * count, inputs, self.repack)?;
+        let bias_name = format!("{stem}.bias");
+        let bias = self.gguf.tensor(&bias_name).map(|_| self.floats(&bias_name, bias_shape)).transpose()?;
+        (0..count)
+            .map(|i| {
+                let range = i * outputs..(i + 1) * outputs;
+                let matrix = self.part(&rows, range.clone())?;
+                Ok(Linear { matrix, bias: bias.as_ref().map(|b| b[range].to_vec()) })
+            })
+            .collect()
+    }
+
+    /// A matrix of one row, which the file holds as a vector.
+    fn linear_row(&mut self, stem: &str, inputs: usize) -> Result<Linear> {
+        let tensor = self.tensor(&format!("{stem}.weight"))?;
+        self.check_shape(tensor, &[inputs])?;
+        let rows = Rows::new(self.gguf, tensor, 1, inputs, self.repack)?;
+        Ok(Linear { matrix: self.part(&rows, 0..1)?, bias: None })
     }
 
     /// The rows of a matrix, to take matrices from.
@@ -216,9 +230,14 @@ impl<'a> Loader<'a> {
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        self.floats(name, &[len])
+    }
+
+    /// All values of a small tensor of that shape.
+    fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.cancel.check()?;
         let tensor = self.tensor(name)?;
-        self.check_shape(tensor, &[len])?;
+        self.check_shape(tensor, shape)?;
         let format = tensor.format()?;
         if !matches!(format, Format::F32 | Format::F16 | Format::BF16) {
             return Err(Error::new(
@@ -227,7 +246,7 @@ impl<'a> Loader<'a> {
             )
             .tensor(name));
         }
-        let mut values = vec![0.0; len];
+        let mut values = vec![0.0; shape.iter().product()];
         format.dequantize(&self.gguf.data(tensor)?, &mut values);
         self.done += tensor.byte_len();
         Ok(values)

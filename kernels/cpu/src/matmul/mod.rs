@@ -33,11 +33,13 @@ use crate::activation::Activations;
 use crate::isa::Isa;
 use crate::team::Team;
 
-/// One product of a [`matmul_group`]: its weights and where its results go.
+/// One product of a [`matmul_group`]: weights, what they are multiplied with, and where the results go.
 #[derive(Debug)]
 pub struct Job<'a> {
     /// Weights.
     pub matrix: &'a Matrix,
+    /// Columns of the kind `matrix.format().activation()` and the length `matrix.cols()`.
+    pub x: &'a Activations,
     /// Results, `[column][row]`: `matrix.rows() * x.columns()` values.
     pub out: &'a mut [f32],
 }
@@ -49,44 +51,31 @@ pub struct Job<'a> {
 /// # Panics
 /// Where `x` is not of the kind `w.format().activation()` and the length `w.cols()`, or `out` of another size.
 pub fn matmul(isa: Isa, team: &Team, w: &Matrix, x: &Activations, out: &mut [f32]) {
-    matmul_group(isa, team, &mut [Job { matrix: w, out }], x);
+    matmul_group(isa, team, &mut [Job { matrix: w, x, out }]);
 }
 
-/// Several products with the same activations (query, key and value; gate and up) in one parallel region: as
-/// [`matmul`] of each job, for less than the sum of their hand-over costs.
+/// Any number of products in one parallel region: query, key and value of the same activations, or dozens of small
+/// experts with tokens of their own. As [`matmul`] of each job, for less than the sum of their hand-over costs.
 ///
 /// # Panics
 /// As [`matmul`].
-pub fn matmul_group(isa: Isa, team: &Team, jobs: &mut [Job<'_>], x: &Activations) {
-    for jobs in jobs.chunks_mut(GROUP) {
-        run_jobs(isa, team, jobs, x);
-    }
-}
-
-/// Most jobs of one parallel region.
-const GROUP: usize = 8;
-
-fn run_jobs(isa: Isa, team: &Team, jobs: &mut [Job<'_>], x: &Activations) {
-    for job in &*jobs {
-        let matrix = job.matrix;
+pub fn matmul_group(isa: Isa, team: &Team, jobs: &mut [Job<'_>]) {
+    let mut plans = Vec::with_capacity(jobs.len());
+    let mut tasks = 0;
+    for job in jobs {
+        let (matrix, x) = (job.matrix, job.x);
         assert_eq!(x.kind(), matrix.format().activation(), "{matrix:?}: kind of activations");
         assert_eq!(x.len(), matrix.cols(), "{matrix:?}: activations of a column");
         assert_eq!(Some(job.out.len()), matrix.rows().checked_mul(x.columns()), "{matrix:?}: results");
-    }
-    if x.columns() == 0 {
-        return;
-    }
-    let mut plans = [None; GROUP];
-    for (plan, job) in plans.iter_mut().zip(jobs) {
-        *plan = Some(Plan::new(job, x.columns(), team.threads()));
-    }
-    let plans = || plans.iter().flatten();
-    team.run(plans().map(|plan| plan.tasks).sum(), |mut task| {
-        for plan in plans() {
-            if task < plan.tasks {
-                return plan.run(isa, x, task);
-            }
-            task -= plan.tasks;
+        if x.columns() > 0 {
+            let plan = Plan::new(job, tasks, team.threads());
+            tasks += plan.tasks;
+            plans.push(plan);
         }
+    }
+    team.run(tasks, |task| {
+        // The last plan that begins at or before the task: every plan has tasks, so their beginnings differ.
+        let plan = &plans[plans.partition_point(|plan| plan.begin <= task) - 1];
+        plan.run(isa, task - plan.begin);
     });
 }

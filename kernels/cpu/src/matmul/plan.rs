@@ -38,6 +38,7 @@ const TASKS_PER_THREAD: usize = 4;
 #[derive(Clone, Copy)]
 pub(super) struct Plan<'a> {
     matrix: &'a Matrix,
+    x: &'a Activations,
     out: Out,
     /// Row groups of a task.
     groups: usize,
@@ -47,6 +48,8 @@ pub(super) struct Plan<'a> {
     across: usize,
     /// All tasks.
     pub(super) tasks: usize,
+    /// Tasks of the jobs before.
+    pub(super) begin: usize,
 }
 
 /// Where a job's results go. A task writes the rows and columns of its own only.
@@ -57,8 +60,10 @@ struct Out(*mut f32);
 unsafe impl Sync for Out {}
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(job: &mut Job<'a>, columns: usize, threads: usize) -> Plan<'a> {
-        let matrix = job.matrix;
+    /// The plan of a job with at least one column, for tasks from `begin` on.
+    pub(super) fn new(job: &mut Job<'a>, begin: usize, threads: usize) -> Plan<'a> {
+        let (matrix, x) = (job.matrix, job.x);
+        let columns = x.columns();
         let all = matrix.groups();
         let wanted = if threads == 1 { 1 } else { TASKS_PER_THREAD * threads };
         let tiles = columns.div_ceil(COLUMNS);
@@ -71,14 +76,14 @@ impl<'a> Plan<'a> {
         let columns_of_task = tiles.div_ceil(across) * COLUMNS;
         let across = columns.div_ceil(columns_of_task);
         let out = Out(job.out.as_mut_ptr());
-        Plan { matrix, out, groups, columns: columns_of_task, across, tasks: down * across }
+        Plan { matrix, x, out, groups, columns: columns_of_task, across, tasks: down * across, begin }
     }
 
-    /// Computes the task's rows and columns.
-    pub(super) fn run(&self, isa: Isa, x: &Activations, task: usize) {
+    /// Computes the task's rows and columns; the first task is 0.
+    pub(super) fn run(&self, isa: Isa, task: usize) {
         let (down, across) = (task / self.across, task % self.across);
         let groups = self.groups * down..self.matrix.groups().min(self.groups * (down + 1));
-        let columns = self.columns * across..x.columns().min(self.columns * (across + 1));
+        let columns = self.columns * across..self.x.columns().min(self.columns * (across + 1));
         match self.matrix.storage() {
             Storage::Packed(packed) => {
                 let whole = |group| Weights {
@@ -87,23 +92,16 @@ impl<'a> Plan<'a> {
                     first: 0,
                     count: self.matrix.blocks(),
                 };
-                self.tiles(isa, x, groups, columns, whole);
+                self.tiles(isa, groups, columns, whole);
             }
             Storage::InPlace(file) => {
-                with_packed!(self.matrix.format(), P => self.run_in_place::<P>(isa, x, groups, columns, file));
+                with_packed!(self.matrix.format(), P => self.run_in_place::<P>(isa, groups, columns, file));
             }
         }
     }
 
     /// Packs a strip of a few row groups at a time into the cache and multiplies it with all columns of the task.
-    fn run_in_place<P: Gather>(
-        &self,
-        isa: Isa,
-        x: &Activations,
-        groups: Range<usize>,
-        columns: Range<usize>,
-        file: &FileRows,
-    ) {
+    fn run_in_place<P: Gather>(&self, isa: Isa, groups: Range<usize>, columns: Range<usize>, file: &FileRows) {
         let (data, blocks) = (file.data(), self.matrix.blocks());
         let blocks_of_strip = (STRIP_BYTES / size_of::<P>()).clamp(1, blocks);
         let lines_of_strip = (blocks_of_strip * size_of::<P>()).div_ceil(size_of::<Line>());
@@ -124,7 +122,7 @@ impl<'a> Plan<'a> {
                         first: strip.start,
                         count: strip.len(),
                     };
-                    self.tiles(isa, x, groups.clone(), columns.clone(), part);
+                    self.tiles(isa, groups.clone(), columns.clone(), part);
                 }
             }
         });
@@ -132,14 +130,7 @@ impl<'a> Plan<'a> {
 
     /// Row groups times columns, tile by tile; `weights` gives those of a group. Weights that do not begin with the
     /// first block go on from the results that are there.
-    fn tiles<'w>(
-        &self,
-        isa: Isa,
-        x: &Activations,
-        groups: Range<usize>,
-        columns: Range<usize>,
-        weights: impl Fn(usize) -> Weights<'w>,
-    ) {
+    fn tiles<'w>(&self, isa: Isa, groups: Range<usize>, columns: Range<usize>, weights: impl Fn(usize) -> Weights<'w>) {
         let (rows, most) = (self.matrix.rows(), tile_width(isa));
         let mut results: Tile = Default::default();
         let mut first = columns.start;
@@ -147,7 +138,7 @@ impl<'a> Plan<'a> {
             let n = width(columns.end - first, most);
             for group in groups.clone() {
                 let live = ROWS.min(rows - ROWS * group);
-                // SAFETY: `out` has a row for each column (asserted by `run_jobs`); this task alone touches these
+                // SAFETY: `out` has a row for each column (asserted by `matmul_group`); this task alone touches these
                 // columns of this row group.
                 let at = |column: usize| unsafe { self.out.0.add(column * rows + ROWS * group) };
                 let weights = weights(group);
@@ -159,7 +150,7 @@ impl<'a> Plan<'a> {
                         unsafe { std::ptr::copy_nonoverlapping(at(column), results.as_mut_ptr(), live) };
                     }
                 }
-                tile(isa, weights, x, first, n, &mut results);
+                tile(isa, weights, self.x, first, n, &mut results);
                 for (column, results) in (first..).zip(&results[..n]) {
                     // SAFETY: as above.
                     unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), at(column), live) };
