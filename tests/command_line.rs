@@ -63,7 +63,8 @@ fn json_output_is_events_and_nothing_else() {
 
 #[test]
 fn replies_keep_their_rules() {
-    let schema = r#"{"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}"#;
+    let schema = r#"{"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"],
+        "additionalProperties": false}"#;
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);

@@ -88,14 +88,18 @@ impl Closing {
         self.open.iter().find_map(|tag| tag.after(held))
     }
 
-    /// The next tokens of the tags for which `means` holds (by meaning, and whether there is a token in it), when `held`
-    /// has come.
-    pub(super) fn next(&self, held: &[Symbol], means: impl Fn(Meaning, bool) -> bool) -> impl Iterator<Item = u32> {
+    /// The next tokens of the tags for which `means` holds (by meaning, by the number of symbols, and whether there is a
+    /// token among them), when `held` has come.
+    pub(super) fn next(
+        &self,
+        held: &[Symbol],
+        means: impl Fn(Meaning, usize, bool) -> bool,
+    ) -> impl Iterator<Item = u32> {
         let lists = [(Meaning::Close, &self.tags), (Meaning::Open, &self.open), (Meaning::Silent, &self.silent)];
         let all = lists.into_iter().flat_map(|(meaning, tags)| tags.iter().map(move |tag| (meaning, tag)));
         all.filter_map(move |(meaning, tag)| {
             let by_token = tag.symbols.iter().any(|symbol| *symbol > 255);
-            if means(meaning, by_token) { tag.after(held)?.first().copied() } else { None }
+            if means(meaning, tag.symbols.len(), by_token) { tag.after(held)?.first().copied() } else { None }
         })
     }
 

@@ -193,11 +193,20 @@ impl ThinkControl {
     }
 
     /// The tokens with which tags may begin or go on now, several times if several may. A mask that would forbid them
-    /// should let them come, and only them while [`in_tag`](Self::in_tag). `open` tells whether a thought may begin.
-    pub fn next_of_tags(&self, open: bool) -> impl Iterator<Item = u32> {
-        let open = open && !(self.machine.phase() != Phase::Thinking && self.is_spent());
-        let means =
-            move |meaning, by_token| (open || meaning != Meaning::Open) && self.machine.means(meaning, by_token);
+    /// should let them come, and only them while [`in_tag`](Self::in_tag). `open` tells whether a thought may begin,
+    /// `stray` whether a close tag may come that closes nothing.
+    pub fn next_of_tags(&self, open: bool, stray: bool) -> impl Iterator<Item = u32> {
+        let thinking = self.machine.phase() == Phase::Thinking;
+        let open = open && (thinking || !self.is_spent());
+        let means = move |meaning, length, by_token| {
+            let wanted = match meaning {
+                Meaning::Open => open,
+                // A tag of several tokens may have to come between a thought and its answer: the name of a channel.
+                Meaning::Close => thinking || stray || (by_token && length > 1),
+                _ => true,
+            };
+            wanted && self.machine.means(meaning, by_token)
+        };
         self.closing.next(self.machine.held(), means)
     }
 

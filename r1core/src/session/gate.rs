@@ -145,7 +145,7 @@ impl Gate {
         if self.in_tag {
             self.mask.clear();
             self.now = Now::Own;
-            self.keep.extend(control.next_of_tags(true));
+            self.keep.extend(control.next_of_tags(true, true));
         } else if phase != Phase::Thinking && self.grammar.is_some() {
             self.prepare_grammar(control)?;
         } else if self.lock().is_none() {
@@ -160,7 +160,7 @@ impl Gate {
         } else {
             self.now = Now::Lock;
             self.keep.extend_from_slice(&self.ends);
-            self.keep.extend(control.next_of_tags(true));
+            self.keep.extend(control.next_of_tags(true, true));
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl Gate {
         let closed = machine.phase() == Phase::Closed;
         if !grammar.begun && grammar.between > 0 {
             // A thought may come first, where none has.
-            keep.extend(control.next_of_tags(!closed && machine.blocks() == 0));
+            keep.extend(control.next_of_tags(!closed && machine.blocks() == 0, false));
             if closed && grammar.line_breaks > 0 {
                 grammar.parser.newlines().iter().for_each(|id| mask.allow(*id));
             }
