@@ -188,8 +188,8 @@ fn a_group_of_products_equals_its_members() {
             let mut outs: Vec<Vec<f32>> = cases.iter().map(|case| vec![f32::NAN; case.rows * n]).collect();
             let x = cases[0].activations(isa, &teams[1]);
             let mut jobs: Vec<Job<'_>> =
-                matrices.iter().zip(&mut outs).map(|(matrix, out)| Job { matrix, out }).collect();
-            matmul_group(isa, &teams[1], &mut jobs, &x);
+                matrices.iter().zip(&mut outs).map(|(matrix, out)| Job { matrix, x: &x, out }).collect();
+            matmul_group(isa, &teams[1], &mut jobs);
             for (case, out) in cases.iter().zip(&outs) {
                 assert_eq!(out.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), case.defined());
             }

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{AttentionConfig, Config};
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::ops::{KvSlice, PAGE};
+use r1_kernels::ops::{KvSlice, LatentPage, PAGE};
 
 /// How cached keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,8 +28,9 @@ impl CacheType {
     }
 }
 
-/// Where each layer's and head's values lie in a page. Per layer and key-value head: keys `[key_dim][PAGE]` (so that
-/// one vector holds one dimension of neighbouring positions), then values `[PAGE][value_dim]`.
+/// Where each layer's and head's values lie in a page. Grouped layers, for each key-value head: keys `[key_dim][PAGE]`
+/// (so that one vector holds one dimension of neighbouring positions), then values `[PAGE][value_dim]`. Latent layers:
+/// rows `[PAGE][row_dim]` in the place of the keys of one head that has no values.
 #[derive(Debug)]
 pub(crate) struct PageLayout {
     layers: Vec<LayerLayout>,
@@ -69,9 +70,15 @@ impl KvCache {
             .layers
             .iter()
             .map(|layer| {
-                let a = layer.attention;
-                let layout = LayerLayout { start, kv_heads: a.kv_heads, key_dim: a.key_dim, value_dim: a.value_dim };
-                start += a.kv_heads * (a.key_dim + a.value_dim) * PAGE;
+                let layout = match layer.attention {
+                    AttentionConfig::Grouped(a) => {
+                        LayerLayout { start, kv_heads: a.kv_heads, key_dim: a.key_dim, value_dim: a.value_dim }
+                    }
+                    AttentionConfig::Latent(a) => {
+                        LayerLayout { start, kv_heads: 1, key_dim: a.row_dim(), value_dim: 0 }
+                    }
+                };
+                start += layer.attention.cache_values() * PAGE;
                 layout
             })
             .collect();
@@ -165,6 +172,15 @@ impl KvCache {
         match &*self.pages[page] {
             Page::F16(data) => KvSlice::F16 { k: &data[keys], v: &data[values] },
             Page::F32(data) => KvSlice::F32 { k: &data[keys], v: &data[values] },
+        }
+    }
+
+    /// The rows of a latent layer in page `page`.
+    pub(crate) fn latent(&self, layer: usize, page: usize) -> LatentPage<'_> {
+        let (rows, _) = self.layout.ranges(layer, 0);
+        match &*self.pages[page] {
+            Page::F16(data) => LatentPage::F16(&data[rows]),
+            Page::F32(data) => LatentPage::F32(&data[rows]),
         }
     }
 

@@ -57,11 +57,7 @@ fn compute_bytes(config: &Config) -> u64 {
     let widest = config
         .layers
         .iter()
-        .map(|layer| {
-            let a = layer.attention;
-            let attention = 2 * a.heads * a.key_dim.max(a.value_dim) + a.kv_heads * (a.key_dim + a.value_dim);
-            attention + 2 * layer.feed_forward.width
-        })
+        .map(|layer| layer.attention.inner_values() + 2 * layer.feed_forward.width)
         .max()
         .unwrap_or(0);
     let row = 2 * config.embedding_length + widest;

@@ -8,6 +8,8 @@ use r1_kernels::ops::RopeKind;
 pub struct Architecture {
     /// The value of `general.architecture`, also the prefix of the architecture's own keys.
     pub name: &'static str,
+    /// How its heads see other positions.
+    pub attention: AttentionKind,
     /// Which elements of a head rotate together.
     pub rope: RopeKind,
     /// Query, key and value projections have biases.
@@ -22,6 +24,15 @@ pub struct Architecture {
     pub scaled_embedding: bool,
     /// Some layers see only a window of positions and rotate with a base of their own.
     pub windows: Option<Windows>,
+}
+
+/// The kinds of attention blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionKind {
+    /// Groups of query heads share key and value heads.
+    Grouped,
+    /// Multi-head latent attention: all heads share one compressed row a position.
+    Latent,
 }
 
 /// The activation inside `down(activation(gate(x)) * up(x))`.
@@ -44,6 +55,7 @@ pub struct Windows {
 
 const PLAIN: Architecture = Architecture {
     name: "",
+    attention: AttentionKind::Grouped,
     rope: RopeKind::Neox,
     qkv_bias: false,
     qk_norm: false,
@@ -67,6 +79,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         windows: Some(Windows { period: 6, rope_base: 10_000.0 }),
         ..PLAIN
     },
+    Architecture { name: "deepseek2", attention: AttentionKind::Latent, rope: RopeKind::Norm, ..PLAIN },
 ];
 
 impl Architecture {

@@ -19,7 +19,8 @@ impl<'a> Keys<'a> {
         format!("{}.{key}", self.prefix)
     }
 
-    fn missing(&self, key: &str) -> Error {
+    /// The error where a required key is absent.
+    pub(super) fn missing(&self, key: &str) -> Error {
         Error::new(ErrorKind::Missing, "required key is absent").key(self.full(key))
     }
 

@@ -22,16 +22,17 @@ impl Projector {
         for (kind, quantised) in
             [ActivationKind::F32, ActivationKind::Q8x32, ActivationKind::Q8x256].into_iter().zip(&mut self.quantised)
         {
-            let mut jobs: Vec<Job<'_>> = outputs
-                .iter_mut()
-                .filter(|(linear, _)| linear.matrix.format().activation() == kind)
-                .map(|(linear, out)| Job { matrix: &linear.matrix, out })
-                .collect();
-            if jobs.is_empty() {
+            let asks = |linear: &Linear| linear.matrix.format().activation() == kind;
+            if !outputs.iter().any(|(linear, _)| asks(linear)) {
                 continue;
             }
             quantised.quantize(isa, team, kind, len, xs);
-            matmul_group(isa, team, &mut jobs, quantised);
+            let mut jobs: Vec<Job<'_>> = outputs
+                .iter_mut()
+                .filter(|(linear, _)| asks(linear))
+                .map(|(linear, out)| Job { matrix: &linear.matrix, x: quantised, out })
+                .collect();
+            matmul_group(isa, team, &mut jobs);
         }
         for (linear, out) in outputs {
             if let Some(bias) = &linear.bias {

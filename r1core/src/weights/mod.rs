@@ -1,14 +1,16 @@
 //! From the tensor directory to typed, shape-checked weights in the kernels' layout.
 
+mod attention;
 mod embedding;
 
 use std::sync::Arc;
 
 use crate::cancel::{CancelToken, cancelled};
-use crate::config::{AttentionConfig, Config, FeedForwardConfig};
+use crate::config::{Config, FeedForwardConfig};
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
 use crate::{Error, ErrorKind, Result};
+pub(crate) use attention::{AttentionWeights, GroupedWeights, LatentWeights};
 pub(crate) use embedding::Embedding;
 use r1_kernels::{Format, Matrix, PackError};
 
@@ -27,19 +29,6 @@ pub(crate) struct Weights {
 pub(crate) struct LayerWeights {
     pub(crate) attention: AttentionWeights,
     pub(crate) feed_forward: FeedForwardWeights,
-}
-
-/// Matrices are `[outputs][inputs]`; biases as long as the outputs; norms as long as what they scale.
-#[derive(Debug)]
-pub(crate) struct AttentionWeights {
-    pub(crate) norm: Vec<f32>,
-    pub(crate) query: Linear,
-    pub(crate) key: Linear,
-    pub(crate) value: Linear,
-    pub(crate) query_norm: Option<Vec<f32>>,
-    pub(crate) key_norm: Option<Vec<f32>>,
-    pub(crate) output: Linear,
-    pub(crate) post_norm: Option<Vec<f32>>,
 }
 
 #[derive(Debug)]
@@ -97,8 +86,8 @@ impl Weights {
     pub(crate) fn bytes(&self) -> usize {
         let linear = |l: &Linear| l.matrix.bytes();
         let layers = self.layers.iter().map(|l| {
-            let (a, f) = (&l.attention, &l.feed_forward);
-            [&a.query, &a.key, &a.value, &a.output, &f.gate, &f.up, &f.down].into_iter().map(linear).sum::<usize>()
+            let f = &l.feed_forward;
+            l.attention.bytes() + [&f.gate, &f.up, &f.down].into_iter().map(linear).sum::<usize>()
         });
         layers.sum::<usize>() + linear(&self.output)
     }
@@ -113,31 +102,6 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn attention(&mut self, il: usize, d: usize, c: &AttentionConfig) -> Result<AttentionWeights> {
-        let (queries, keys, values) = (c.heads * c.key_dim, c.kv_heads * c.key_dim, c.kv_heads * c.value_dim);
-        let name = |part: &str| format!("blk.{il}.{part}");
-        let fused = self.gguf.tensor(&name("attn_qkv.weight")).is_some();
-        let [query, key, value] = if fused {
-            self.fused(&name("attn_qkv"), d, [queries, keys, values], c.qkv_bias)?
-        } else {
-            [
-                self.linear(&name("attn_q"), d, queries, c.qkv_bias)?,
-                self.linear(&name("attn_k"), d, keys, c.qkv_bias)?,
-                self.linear(&name("attn_v"), d, values, c.qkv_bias)?,
-            ]
-        };
-        Ok(AttentionWeights {
-            norm: self.vector(&name("attn_norm.weight"), d)?,
-            query,
-            key,
-            value,
-            query_norm: self.vector_if(c.qk_norm, &name("attn_q_norm.weight"), c.key_dim)?,
-            key_norm: self.vector_if(c.qk_norm, &name("attn_k_norm.weight"), c.key_dim)?,
-            output: self.linear(&name("attn_output"), c.heads * c.value_dim, d, false)?,
-            post_norm: self.vector_if(c.post_norm, &name("post_attention_norm.weight"), d)?,
-        })
-    }
-
     fn feed_forward(&mut self, il: usize, d: usize, c: &FeedForwardConfig) -> Result<FeedForwardWeights> {
         let name = |part: &str| format!("blk.{il}.{part}");
         Ok(FeedForwardWeights {
@@ -193,7 +157,7 @@ impl<'a> Loader<'a> {
         let row_bytes = (data.len() / rows.max(1)) as u64;
         let mut step = |rows_done: usize| {
             if let Some(progress) = progress {
-                progress.report(Stage::Load, base + rows_done as u64 * row_bytes, total);
+                progress.report(Stage::Load, total.min(base + rows_done as u64 * row_bytes), total);
             }
             !cancel.is_cancelled()
         };

@@ -26,11 +26,13 @@ use crate::format::Format;
 use crate::isa::{Isa, Level};
 use crate::team::Team;
 
-/// One product of a [`matmul_group`]: its weights and where its results go.
+/// One product of a [`matmul_group`]: weights, what they are multiplied with, and where the results go.
 #[derive(Debug)]
 pub struct Job<'a> {
     /// Weights.
     pub matrix: &'a Matrix,
+    /// Columns of the kind `matrix.format().activation()` and the length `matrix.cols()`.
+    pub x: &'a Activations,
     /// Results, `[column][row]`: `matrix.rows() * x.columns()` values.
     pub out: &'a mut [f32],
 }
@@ -42,22 +44,34 @@ pub struct Job<'a> {
 /// # Panics
 /// Where `x` is not of the kind `w.format().activation()` and the length `w.cols()`, or `out` of another size.
 pub fn matmul(isa: Isa, team: &Team, w: &Matrix, x: &Activations, out: &mut [f32]) {
-    matmul_group(isa, team, &mut [Job { matrix: w, out }], x);
+    matmul_group(isa, team, &mut [Job { matrix: w, x, out }]);
 }
 
-/// Several products with the same activations (query, key and value; gate and up) in one parallel region: as
-/// [`matmul`] of each job, for less than the sum of their hand-over costs.
+/// Any number of products in one parallel region: query, key and value of the same activations, or dozens of small
+/// experts with tokens of their own. As [`matmul`] of each job, for less than the sum of their hand-over costs.
 ///
 /// # Panics
 /// As [`matmul`].
-pub fn matmul_group(isa: Isa, team: &Team, jobs: &mut [Job<'_>], x: &Activations) {
-    for jobs in jobs.chunks_mut(GROUP) {
-        run_jobs(isa, team, jobs, x);
+pub fn matmul_group(isa: Isa, team: &Team, jobs: &mut [Job<'_>]) {
+    let mut plans = Vec::with_capacity(jobs.len());
+    let mut tasks = 0;
+    for job in jobs {
+        let (matrix, x) = (job.matrix, job.x);
+        assert_eq!(x.kind(), matrix.format().activation(), "{matrix:?}: kind of activations");
+        assert_eq!(x.len(), matrix.cols(), "{matrix:?}: activations of a column");
+        assert_eq!(Some(job.out.len()), matrix.rows().checked_mul(x.columns()), "{matrix:?}: results");
+        if x.columns() > 0 {
+            let plan = Plan::new(job, tasks, team.threads());
+            tasks += plan.tasks;
+            plans.push(plan);
+        }
     }
+    team.run(tasks, |task| {
+        // The last plan that begins at or before the task: every plan has tasks, so their beginnings differ.
+        let plan = &plans[plans.partition_point(|plan| plan.begin <= task) - 1];
+        plan.run(isa, task - plan.begin);
+    });
 }
-
-/// Most jobs of one parallel region.
-const GROUP: usize = 8;
 
 /// Weights that a task reads at most: small enough that a thread that loses its core delays nobody for long.
 const TASK_BYTES: usize = 128 << 10;
@@ -75,6 +89,7 @@ const TASKS_PER_THREAD: usize = 4;
 #[derive(Clone, Copy)]
 struct Plan<'a> {
     matrix: &'a Matrix,
+    x: &'a Activations,
     out: Out,
     /// Row groups of a task.
     groups: usize,
@@ -84,6 +99,8 @@ struct Plan<'a> {
     across: usize,
     /// All tasks.
     tasks: usize,
+    /// Tasks of the jobs before.
+    begin: usize,
 }
 
 /// Where a job's results go. A task writes the rows and columns of its own only.
@@ -94,8 +111,9 @@ struct Out(*mut f32);
 unsafe impl Sync for Out {}
 
 impl<'a> Plan<'a> {
-    fn new(job: &mut Job<'a>, columns: usize, threads: usize) -> Plan<'a> {
-        let matrix = job.matrix;
+    fn new(job: &mut Job<'a>, begin: usize, threads: usize) -> Plan<'a> {
+        let (matrix, x) = (job.matrix, job.x);
+        let columns = x.columns();
         let all = matrix.groups();
         let wanted = if threads == 1 { 1 } else { TASKS_PER_THREAD * threads };
         let tiles = columns.div_ceil(COLUMNS);
@@ -108,11 +126,11 @@ impl<'a> Plan<'a> {
         let columns_of_task = tiles.div_ceil(across) * COLUMNS;
         let across = columns.div_ceil(columns_of_task);
         let out = Out(job.out.as_mut_ptr());
-        Plan { matrix, out, groups, columns: columns_of_task, across, tasks: down * across }
+        Plan { matrix, x, out, groups, columns: columns_of_task, across, tasks: down * across, begin }
     }
 
-    fn run(&self, isa: Isa, x: &Activations, task: usize) {
-        let (matrix, rows, most) = (self.matrix, self.matrix.rows(), tile_width(isa));
+    fn run(&self, isa: Isa, task: usize) {
+        let (matrix, x, rows, most) = (self.matrix, self.x, self.matrix.rows(), tile_width(isa));
         let groups = self.groups * (task / self.across)..matrix.groups().min(self.groups * (task / self.across + 1));
         let mut first = self.columns * (task % self.across);
         let end = x.columns().min(first + self.columns);
@@ -123,7 +141,7 @@ impl<'a> Plan<'a> {
                 tile(isa, matrix, group, x, first, n, &mut results);
                 let live = ROWS.min(rows - ROWS * group);
                 for (column, results) in (first..).zip(&results[..n]) {
-                    // SAFETY: `out` has a row for each column (asserted by `run_jobs`); this task alone writes these
+                    // SAFETY: `out` has a row for each column (asserted by `matmul_group`); this task alone writes these
                     // columns of this row group.
                     unsafe {
                         let to = self.out.0.add(column * rows + ROWS * group);
@@ -134,31 +152,6 @@ impl<'a> Plan<'a> {
             first += n;
         }
     }
-}
-
-fn run_jobs(isa: Isa, team: &Team, jobs: &mut [Job<'_>], x: &Activations) {
-    for job in &*jobs {
-        let matrix = job.matrix;
-        assert_eq!(x.kind(), matrix.format().activation(), "{matrix:?}: kind of activations");
-        assert_eq!(x.len(), matrix.cols(), "{matrix:?}: activations of a column");
-        assert_eq!(Some(job.out.len()), matrix.rows().checked_mul(x.columns()), "{matrix:?}: results");
-    }
-    if x.columns() == 0 {
-        return;
-    }
-    let mut plans = [None; GROUP];
-    for (plan, job) in plans.iter_mut().zip(jobs) {
-        *plan = Some(Plan::new(job, x.columns(), team.threads()));
-    }
-    let plans = || plans.iter().flatten();
-    team.run(plans().map(|plan| plan.tasks).sum(), |mut task| {
-        for plan in plans() {
-            if task < plan.tasks {
-                return plan.run(isa, x, task);
-            }
-            task -= plan.tasks;
-        }
-    });
 }
 
 /// Most columns of a tile. AVX2 has half the registers of AVX-512.
