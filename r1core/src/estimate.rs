@@ -9,7 +9,7 @@ use r1_kernels::ops::PAGE;
 /// Memory that a model and one session need, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// Repacked weights.
+    /// Repacked weights; none with [`Repack::Off`](crate::Repack::Off).
     pub weights: u64,
     /// Keys and values of one session at the full context asked for. They are allocated as positions arrive.
     pub cache: u64,
@@ -57,7 +57,7 @@ fn compute_bytes(config: &Config) -> u64 {
     let widest = config
         .layers
         .iter()
-        .map(|layer| layer.attention.inner_values() + 2 * layer.feed_forward.width)
+        .map(|layer| layer.attention.inner_values() + layer.feed_forward.inner_values(config.embedding_length))
         .max()
         .unwrap_or(0);
     let row = 2 * config.embedding_length + widest;

@@ -84,3 +84,4 @@ pub use session::{
     VoteResult, VoteSample, VoteState,
 };
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};
+pub use weights::Repack;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use r1core::reasoning::{Boundary, Ramp};
-use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions, ThinkOptions};
+use r1core::{CacheType, GenerateOptions, LoadMode, Repack, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
 use crate::vote::VoteArgs;
@@ -61,6 +61,17 @@ pub(crate) struct ModelArgs {
     /// How the file is read
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
+    /// Whether weights are copied into the kernels' layout
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::On)]
+    pub(crate) repack: RepackArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RepackArg {
+    /// Copy them: the fastest, for memory of the size of the file
+    On,
+    /// Use them as they lie in the file: starts at once, shares its memory with other processes
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -356,6 +367,15 @@ pub(crate) struct DevicesArgs {
     /// Print one JSON object a device
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl From<RepackArg> for Repack {
+    fn from(repack: RepackArg) -> Self {
+        match repack {
+            RepackArg::On => Repack::On,
+            RepackArg::Off => Repack::Off,
+        }
+    }
 }
 
 impl From<Load> for LoadMode {

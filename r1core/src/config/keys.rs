@@ -48,6 +48,10 @@ impl<'a> Keys<'a> {
         self.f32(key, min, max)?.ok_or_else(|| self.missing(key))
     }
 
+    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>> {
+        self.metadata.bool(&self.full(key))
+    }
+
     pub(super) fn str(&self, key: &str) -> Result<Option<&'a str>> {
         self.metadata.str(&self.full(key))
     }

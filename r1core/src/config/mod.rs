@@ -2,11 +2,15 @@
 
 mod architecture;
 mod attention;
+mod feed_forward;
 mod keys;
 mod rope;
 
-pub use architecture::{ARCHITECTURES, Architecture, AttentionKind, Gate, Windows};
+pub use architecture::{ARCHITECTURES, Architecture, AttentionKind, ExpertRule, Gate, Windows};
 pub use attention::{AttentionConfig, GroupedConfig, LatentConfig, UpProjection};
+pub use feed_forward::{
+    DenseConfig, ExpertsConfig, FeedForward, FeedForwardConfig, Gating, Groups, RouterConfig, SharedConfig,
+};
 
 use crate::gguf::{Gguf, Metadata};
 use crate::{Error, ErrorKind, Result};
@@ -46,19 +50,8 @@ pub struct Config {
 pub struct LayerConfig {
     /// Grouped-query or latent.
     pub attention: AttentionConfig,
-    /// Dense gated feed-forward.
+    /// Dense, or a mixture of experts.
     pub feed_forward: FeedForwardConfig,
-}
-
-/// `down(activation(gate(x)) * up(x))`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FeedForwardConfig {
-    /// Length of the inner vector.
-    pub width: usize,
-    /// The activation.
-    pub gate: Gate,
-    /// RMS norm on the block's output.
-    pub post_norm: bool,
 }
 
 impl Config {
@@ -84,16 +77,13 @@ impl Config {
         let logit_soft_cap = keys.f32("final_logit_softcapping", 0.0, 1e6)?.filter(|cap| *cap > 0.0);
         let vocabulary = vocabulary(gguf, &keys)?;
 
-        let widths = keys.require_per_layer("feed_forward_length", layer_count, MAX_WIDTH)?;
         let (attentions, ropes) =
             AttentionConfig::read(gguf, &keys, &architecture, layer_count, embedding_length, context_length)?;
+        let feed_forwards = FeedForwardConfig::read(gguf, &keys, &architecture, layer_count)?;
         let layers = attentions
             .into_iter()
-            .zip(widths)
-            .map(|(attention, width)| LayerConfig {
-                attention,
-                feed_forward: FeedForwardConfig { width, gate: architecture.gate, post_norm: architecture.post_norms },
-            })
+            .zip(feed_forwards)
+            .map(|(attention, feed_forward)| LayerConfig { attention, feed_forward })
             .collect();
         let embedding_scale = if architecture.scaled_embedding { (embedding_length as f32).sqrt() } else { 1.0 };
         Ok(Config {

@@ -17,7 +17,7 @@ use crate::gguf::{Gguf, LoadMode};
 use crate::progress::ProgressFn;
 use crate::reasoning::ThinkTags;
 use crate::tokenizer::Tokenizer;
-use crate::weights::Weights;
+use crate::weights::{Repack, Weights};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::{Isa, Level, ops::Rope};
 
@@ -26,6 +26,8 @@ use r1_kernels::{Isa, Level, ops::Rope};
 pub struct ModelOptions {
     /// How the file is read; mapped by default.
     pub load: LoadMode,
+    /// Whether the weights are copied into the kernels' layout; they are by default.
+    pub repack: Repack,
     /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
     /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
     pub kernels: Option<String>,
@@ -99,7 +101,7 @@ impl Model {
         let template = template_text(metadata)?.map(str::to_owned);
         let name = metadata.str("general.name").ok().flatten().map(str::to_owned);
         let gguf = Arc::new(gguf);
-        let weights = Weights::load(&gguf, &config, &options.cancel, options.progress.as_ref())?;
+        let weights = Weights::load(&gguf, &config, isa, options.repack, &options.cancel, options.progress.as_ref())?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
         Ok(Model { inner: Arc::new(Inner { config, weights, ropes, tokenizer, template, name, isa }) })
     }
@@ -143,7 +145,7 @@ impl Model {
         self.inner.isa.name()
     }
 
-    /// Memory that the repacked weights take, in bytes.
+    /// Memory that the repacked weights take, in bytes; 0 where they stay in the file ([`Repack::Off`]).
     pub fn weight_bytes(&self) -> usize {
         self.inner.weights.bytes()
     }

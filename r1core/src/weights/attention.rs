@@ -1,10 +1,11 @@
 //! Weights of attention blocks: grouped-query, and latent in both forms that files have.
 
-use super::{Linear, Loader, row_bytes};
+use super::repack::place;
+use super::{Linear, Loader};
 use crate::Result;
 use crate::config::{AttentionConfig, GroupedConfig, LatentConfig, UpProjection};
 use crate::gguf::TensorInfo;
-use r1_kernels::{Format, Matrix};
+use r1_kernels::{Format, Isa, Matrix};
 
 /// Matrices are `[outputs][inputs]`; norms are as long as what they scale.
 #[derive(Debug)]
@@ -102,8 +103,8 @@ impl Loader<'_> {
         };
         let (absorb, value) = match c.up_projection {
             UpProjection::Split => (
-                self.heads(&name("attn_k_b.weight"), c.heads, c.kv_lora_rank, c.nope_dim)?,
-                self.heads(&name("attn_v_b.weight"), c.heads, c.value_dim, c.kv_lora_rank)?,
+                self.heads(&name("attn_k_b"), c.heads, c.kv_lora_rank, c.nope_dim)?,
+                self.heads(&name("attn_v_b"), c.heads, c.value_dim, c.kv_lora_rank)?,
             ),
             UpProjection::Merged => self.merged(&name("attn_kv_b.weight"), c)?,
         };
@@ -120,17 +121,11 @@ impl Loader<'_> {
     }
 
     /// A matrix of `rows` rows of `cols` values for each head, one after the other; the heads may be folded into the rows.
-    fn heads(&mut self, name: &str, heads: usize, rows: usize, cols: usize) -> Result<Vec<Matrix>> {
-        let tensor = self.tensor(name)?;
-        if tensor.dims().len() == 2 {
-            self.check_shape(tensor, &[cols, heads * rows])?;
-        } else {
-            self.check_shape(tensor, &[cols, rows, heads])?;
-        }
-        let format = tensor.format()?;
-        let head_bytes = row_bytes(format, cols, tensor)? * rows;
-        let data = self.gguf.data(tensor)?;
-        data.chunks_exact(head_bytes).map(|head| self.pack(tensor, format, rows, cols, head)).collect()
+    fn heads(&mut self, stem: &str, heads: usize, rows: usize, cols: usize) -> Result<Vec<Matrix>> {
+        let folded = self.tensor(&format!("{stem}.weight"))?.dims().len() == 2;
+        let shape: &[usize] = if folded { &[cols, rows * heads] } else { &[cols, rows, heads] };
+        let stack = self.stack(stem, [cols, rows, heads], shape, &[rows, heads])?;
+        Ok(stack.into_iter().map(|head| head.matrix).collect())
     }
 
     /// The heads' two matrices out of one that holds, for each head, its key rows and then its value rows.
@@ -138,46 +133,35 @@ impl Loader<'_> {
     /// Value rows keep their blocks. Key rows are needed as columns, which no block format can hold without rounding
     /// anew: their values, exactly as the blocks say, are transposed into a float format.
     fn merged(&mut self, name: &str, c: &LatentConfig) -> Result<(Vec<Matrix>, Vec<Matrix>)> {
-        let tensor = self.tensor(name)?;
-        self.check_shape(tensor, &[c.kv_lora_rank, c.heads * (c.nope_dim + c.value_dim)])?;
-        let format = tensor.format()?;
-        let row_bytes = row_bytes(format, c.kv_lora_rank, tensor)?;
+        let (tensor, head_rows) = (self.tensor(name)?, c.nope_dim + c.value_dim);
+        let rows = self.rows(name, c.kv_lora_rank, c.heads * head_rows)?;
         let data = self.gguf.data(tensor)?;
         let (mut absorb, mut value) = (Vec::with_capacity(c.heads), Vec::with_capacity(c.heads));
-        for head in data.chunks_exact((c.nope_dim + c.value_dim) * row_bytes) {
-            let (keys, values) = head.split_at(c.nope_dim * row_bytes);
-            absorb.push(self.transposed(tensor, format, c.nope_dim, c.kv_lora_rank, keys)?);
-            value.push(self.pack(tensor, format, c.value_dim, c.kv_lora_rank, values)?);
+        for (i, head) in data.chunks_exact(head_rows * rows.row_bytes()).enumerate() {
+            let keys = &head[..c.nope_dim * rows.row_bytes()];
+            self.cancel.check()?;
+            absorb.push(transposed(self.isa, tensor, [c.nope_dim, c.kv_lora_rank], keys)?);
+            self.done += keys.len() as u64;
+            value.push(self.part(&rows, i * head_rows + c.nope_dim..(i + 1) * head_rows)?);
         }
         Ok((absorb, value))
     }
+}
 
-    /// The matrix `[cols][rows]` from `rows` rows of `cols` values: of F16 and BF16 in the same format, of any other
-    /// in F32.
-    fn transposed(
-        &mut self,
-        tensor: &TensorInfo,
-        format: Format,
-        rows: usize,
-        cols: usize,
-        data: &[u8],
-    ) -> Result<Matrix> {
-        let done = self.done + data.len() as u64;
-        let matrix = match format {
-            Format::F16 | Format::BF16 => {
-                let bytes = transpose(rows, cols, data.as_chunks::<2>().0);
-                self.pack(tensor, format, cols, rows, &bytes)
-            }
-            _ => {
-                let mut values = vec![0.0; rows * cols];
-                format.dequantize(data, &mut values);
-                let values: Vec<[u8; 4]> = values.into_iter().map(f32::to_le_bytes).collect();
-                self.pack(tensor, Format::F32, cols, rows, &transpose(rows, cols, &values))
-            }
-        };
-        self.done = done;
-        matrix
-    }
+/// The matrix `[cols][rows]` from `rows` rows of `cols` values of a tensor: of F16 and BF16 in the same format, of any
+/// other in F32.
+fn transposed(isa: Isa, tensor: &TensorInfo, [rows, cols]: [usize; 2], data: &[u8]) -> Result<Matrix> {
+    let format = tensor.format()?;
+    let (format, bytes) = match format {
+        Format::F16 | Format::BF16 => (format, transpose(rows, cols, data.as_chunks::<2>().0)),
+        _ => {
+            let mut values = vec![0.0; rows * cols];
+            format.dequantize(data, &mut values);
+            let values: Vec<[u8; 4]> = values.into_iter().map(f32::to_le_bytes).collect();
+            (Format::F32, transpose(rows, cols, &values))
+        }
+    };
+    Matrix::pack(isa, format, cols, rows, &bytes, &mut |_| true).map_err(|error| place(error, tensor))
 }
 
 /// The bytes of `[cols][rows]` values from `[rows][cols]`.
