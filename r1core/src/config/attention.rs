@@ -276,10 +276,11 @@ impl LatentConfig {
 fn expect(keys: &Keys<'_>, key: &str, value: usize) -> Result<()> {
     match keys.size(key, 0, usize::MAX)?.filter(|stated| *stated != value) {
         None => Ok(()),
-        Some(stated) => {
-            Err(Error::new(ErrorKind::Malformed, format!("is {stated} where the model's other numbers call for {value}"))
-                .key(keys.full(key)))
-        }
+        Some(stated) => Err(Error::new(
+            ErrorKind::Malformed,
+            format!("is {stated} where the model's other numbers call for {value}"),
+        )
+        .key(keys.full(key))),
     }
 }
 

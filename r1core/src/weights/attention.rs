@@ -47,9 +47,12 @@ impl AttentionWeights {
     /// Memory that the packed matrices take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            AttentionWeights::Grouped(w) => [&w.query, &w.key, &w.value, &w.output].map(|l| l.matrix.bytes()).iter().sum(),
+            AttentionWeights::Grouped(w) => {
+                [&w.query, &w.key, &w.value, &w.output].map(|l| l.matrix.bytes()).iter().sum()
+            }
             AttentionWeights::Latent(w) => {
-                let linears = [&w.query, &w.latent, &w.output].into_iter().chain(w.query_compression.iter().map(|c| &c.0));
+                let linears =
+                    [&w.query, &w.latent, &w.output].into_iter().chain(w.query_compression.iter().map(|c| &c.0));
                 let matrices = linears.map(|l| &l.matrix).chain(&w.absorb).chain(&w.value);
                 matrices.map(Matrix::bytes).sum()
             }

@@ -84,9 +84,10 @@ impl Weights {
     /// Memory that the packed matrices take, in bytes; 0 for weights that stay in the file.
     pub(crate) fn bytes(&self) -> usize {
         let linear = |l: &Linear| l.matrix.bytes();
-        let layers = self.layers.iter().map(|l| {
-            l.attention.bytes() + l.feed_forward.linears().into_iter().map(linear).sum::<usize>()
-        });
+        let layers = self
+            .layers
+            .iter()
+            .map(|l| l.attention.bytes() + l.feed_forward.linears().into_iter().map(linear).sum::<usize>());
         layers.sum::<usize>() + linear(&self.output)
     }
 }

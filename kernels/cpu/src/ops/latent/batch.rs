@@ -138,8 +138,10 @@ impl Work<'_, '_> {
             let head = tile * shape.tile_heads();
             (head, shape.tile_heads().min(shape.heads - head))
         };
-        let tile_of = |row: usize, tile: usize| {
-            Tile { first_position: self.runs[row].first_position, rows: 1, heads: heads_of(tile).1 }
+        let tile_of = |row: usize, tile: usize| Tile {
+            first_position: self.runs[row].first_position,
+            rows: 1,
+            heads: heads_of(tile).1,
         };
         let tiles = shape.tiles();
         let LatentBuffers { scratch, queries, partials } = buffers;

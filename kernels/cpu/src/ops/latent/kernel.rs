@@ -1,7 +1,7 @@
 //! The two inner loops of latent attention, over rows in single precision: both hold a block of results in registers.
 
 use super::super::lanes::{Lanes, Op};
-use super::super::page::{KvElement, PAGE};
+use super::super::page::{KvElement, PAGE, Q8_BLOCK, Q8Rows};
 
 /// Copies rows of `row` elements to rows of `wide` floats, filled up with zeros.
 pub(super) struct Widen<'a, E> {
@@ -26,6 +26,34 @@ impl<E: KvElement> Op for Widen<'_, E> {
                 let mut last = [E::default(); 16];
                 last[..part.len()].copy_from_slice(part);
                 lanes.store(E::load(lanes, &last), to);
+            }
+        }
+    }
+}
+
+/// As [`Widen`], of codes and their scales.
+pub(super) struct WidenQ8<'a> {
+    pub(super) from: Q8Rows<'a>,
+    pub(super) row: usize,
+    pub(super) to: &'a mut [f32],
+    pub(super) wide: usize,
+}
+
+impl Op for WidenQ8<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<L: Lanes>(self, lanes: L) {
+        let scales = self.from.scales.chunks_exact(self.row.div_ceil(Q8_BLOCK));
+        let codes = self.from.codes.chunks_exact(self.row);
+        for ((codes, scales), to) in codes.zip(scales).zip(self.to.chunks_exact_mut(self.wide)) {
+            for (i, (codes, to)) in codes.chunks(16).zip(to.as_chunks_mut::<16>().0).enumerate() {
+                let mut last = [0; 16];
+                let codes = codes.first_chunk().unwrap_or_else(|| {
+                    last[..codes.len()].copy_from_slice(codes);
+                    &last
+                });
+                lanes.store(lanes.mul(lanes.splat_f16(scales[i * 16 / Q8_BLOCK]), lanes.load_i8(codes)), to);
             }
         }
     }

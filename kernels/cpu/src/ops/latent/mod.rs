@@ -15,7 +15,7 @@ mod tile;
 
 pub use batch::{LatentBuffers, attend_latent};
 
-use super::page::PAGE;
+use super::page::{PAGE, Q8Rows};
 
 /// Pages that are joined before the spans are.
 const SPAN: usize = 8;
@@ -36,14 +36,16 @@ pub struct LatentShape {
     pub scale: f32,
 }
 
-/// One page of a layer: rows `[64][latent + rope]`, as [`store_v`](super::store_v) writes them. Slots that no position
-/// has reached yet may hold anything, NaN included.
+/// One page of a layer: rows `[64][latent + rope]`, as [`store_v`](super::store_v) and
+/// [`store_v_q8`](super::store_v_q8) write them. Slots that no position has reached yet may hold anything, NaN included.
 #[derive(Debug, Clone, Copy)]
 pub enum LatentPage<'a> {
     /// IEEE half precision, as bits.
     F16(&'a [u16]),
     /// Single precision.
     F32(&'a [f32]),
+    /// Codes of 8 bits, and scales `[64][(latent + rope) / 32, rounded up]`.
+    Q8_0(Q8Rows<'a>),
 }
 
 impl LatentShape {

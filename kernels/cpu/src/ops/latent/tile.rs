@@ -2,9 +2,9 @@
 
 use super::super::attention::fold;
 use super::super::lanes::dispatch;
-use super::super::page::PAGE;
+use super::super::page::{KvElement, PAGE, Q8_BLOCK, Q8Rows};
 use super::super::softmax::softmax;
-use super::kernel::{Score, Weigh, Widen};
+use super::kernel::{Score, Weigh, Widen, WidenQ8};
 use super::{LatentPage, LatentShape, SPAN};
 use crate::isa::{Isa, Level};
 use std::ops::Range;
@@ -150,6 +150,7 @@ fn attend_page(
     match page {
         LatentPage::F16(from) => widen(isa, shape, from, keys, rows),
         LatentPage::F32(from) => widen(isa, shape, from, keys, rows),
+        LatentPage::Q8_0(from) => widen_q8(isa, shape, from, keys, rows),
     }
     dispatch(isa, Score { queries, lanes, rows, wide, dim: shape.row(), keys, out: scores });
     for (query, (scores, partial)) in scores.chunks_exact_mut(PAGE).zip(partial.chunks_exact_mut(stride)).enumerate() {
@@ -182,8 +183,16 @@ fn attend_page(
     }
 }
 
-fn widen<E: super::super::page::KvElement>(isa: Isa, shape: &LatentShape, from: &[E], keys: usize, to: &mut [f32]) {
+/// The first `keys` rows of a page in single precision.
+fn widen<E: KvElement>(isa: Isa, shape: &LatentShape, from: &[E], keys: usize, to: &mut [f32]) {
     assert_eq!(from.len(), PAGE * shape.row(), "a page does not fit the shape");
     let from = &from[..keys * shape.row()];
     dispatch(isa, Widen { from, row: shape.row(), to, wide: shape.wide_row() });
+}
+
+fn widen_q8(isa: Isa, shape: &LatentShape, from: Q8Rows<'_>, keys: usize, to: &mut [f32]) {
+    let (row, scales) = (shape.row(), shape.row().div_ceil(Q8_BLOCK));
+    assert!(from.codes.len() == PAGE * row && from.scales.len() == PAGE * scales, "a page does not fit the shape");
+    let from = Q8Rows { codes: &from.codes[..keys * row], scales: &from.scales[..keys * scales] };
+    dispatch(isa, WidenQ8 { from, row, to, wide: shape.wide_row() });
 }
