@@ -86,7 +86,8 @@ fn weights_in_place_change_no_bit_in_any_format() {
     for shape in shapes_in_every_format() {
         let [packed, in_place] = [Repack::On, Repack::Off].map(|repack| {
             let model = shape.model(&ModelOptions { repack, ..Default::default() });
-            assert_eq!(model.weight_bytes() == 0, repack == Repack::Off);
+            // Merged projections are taken apart.
+            assert!(shape.kind == "deepseek2-merged" || (model.weight_bytes() == 0) == (repack == Repack::Off));
             run(&mut runner(&model, 2), &ids(&model, 0, 40), 13, CacheType::F16)
         });
         assert!(packed == in_place, "{} of {}", shape.format, shape.kind);
