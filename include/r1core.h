@@ -120,6 +120,10 @@
 /// was made from the model has been freed.
 #define R1_MODEL_BORROW 2
 
+/// Uses the weights as they lie in the file or the block instead of copying them into the kernels' layout: loads at
+/// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
+#define R1_MODEL_IN_PLACE 4
+
 /// Weights are being read and repacked; counted in bytes of the file.
 #define R1_STAGE_LOAD 0
 

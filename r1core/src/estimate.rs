@@ -9,7 +9,7 @@ use r1_kernels::ops::PAGE;
 /// Memory that a model and one session need, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// Repacked weights.
+    /// Repacked weights; none with [`Repack::Off`](crate::Repack::Off).
     pub weights: u64,
     /// Keys and values of one session at the full context asked for. They are allocated as positions arrive.
     pub cache: u64,
