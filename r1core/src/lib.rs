@@ -56,6 +56,7 @@ mod device;
 mod error;
 mod estimate;
 pub mod gguf;
+mod memory;
 mod model;
 mod progress;
 pub mod reasoning;
