@@ -166,6 +166,9 @@
 /// Keys and values in single precision, 4 bytes a value.
 #define R1_CACHE_F32 1
 
+/// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
+#define R1_CACHE_Q8_0 2
+
 /// Closes every thought as it opens: a budget of 0. (A `budget` of 0 is the default one, as for every field.)
 #define R1_THINK_NOTHING 1
 

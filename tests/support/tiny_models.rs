@@ -44,8 +44,21 @@ pub struct Shape {
     pub feed_forward: usize,
     pub vocabulary: usize,
     pub experts: Option<Experts>,
+    pub latent: Option<Latent>,
     pub seed: u64,
 }
+
+/// Latent attention of a small model. Heads have 32 values that do not rotate, 16 that do, and 64 outputs.
+#[derive(Clone, Copy)]
+pub struct Latent {
+    pub q_lora_rank: Option<usize>,
+    pub kv_lora_rank: usize,
+    /// As in files made before the heads' projections were split.
+    pub merged: bool,
+}
+
+const NOPE: usize = 32;
+const ROPE: usize = 16;
 
 /// The experts of a small model; layers before `leading_dense` are dense.
 #[derive(Clone)]
@@ -58,23 +71,41 @@ pub struct Experts {
     pub fused: bool,
 }
 
-/// Every kind of model: the architectures, and `llama` with experts.
-pub const KINDS: [&str; 7] = ["llama", "llama-moe", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma3"];
+/// Every kind of model: the architectures, with experts and without, in all forms.
+pub const KINDS: [&str; 11] = [
+    "llama",
+    "llama-moe",
+    "qwen2",
+    "qwen2moe",
+    "qwen3",
+    "qwen3moe",
+    "gemma3",
+    "deepseek2",
+    "deepseek2-merged",
+    "deepseek2-moe",
+    "deepseek2-lite-moe",
+];
 
 impl Shape {
     /// One of [`KINDS`].
     pub fn new(kind: &'static str, format: &'static str) -> Shape {
-        let architecture = if kind == "llama-moe" { "llama" } else { kind };
+        let architecture = kind.split('-').next().unwrap();
+        let latent = (architecture == "deepseek2").then_some(Latent {
+            q_lora_rank: (kind != "deepseek2-lite-moe").then_some(256),
+            kv_lora_rank: 256,
+            merged: kind == "deepseek2-merged",
+        });
         let experts = kind.ends_with("moe").then_some(Experts {
             count: 8,
             used: if kind == "qwen2moe" { 4 } else { 2 },
             width: 256,
-            leading_dense: 0,
+            leading_dense: usize::from(latent.is_some()),
             fused: false,
         });
         Shape {
             kind,
             experts,
+            latent,
             architecture,
             format,
             layers: 2,
@@ -108,11 +139,15 @@ impl Shape {
             .u32(&key("embedding_length"), d as u32)
             .u32(&key("feed_forward_length"), self.feed_forward as u32)
             .u32(&key("attention.head_count"), self.heads as u32)
-            .u32(&key("attention.head_count_kv"), self.kv_heads as u32)
-            .u32(&key("attention.key_length"), self.head_dim as u32)
-            .u32(&key("attention.value_length"), self.head_dim as u32)
             .f32(&key("attention.layer_norm_rms_epsilon"), 1e-6)
             .f32(&key("rope.freq_base"), 10_000.0);
+        w = match &self.latent {
+            Some(latent) => self.latent_keys(w, latent),
+            None => w
+                .u32(&key("attention.head_count_kv"), self.kv_heads as u32)
+                .u32(&key("attention.key_length"), self.head_dim as u32)
+                .u32(&key("attention.value_length"), self.head_dim as u32),
+        };
         if a == "gemma3" {
             w = w.u32(&key("attention.sliding_window"), 24).u32(&key("attention.sliding_window_pattern"), 2);
         }
@@ -120,6 +155,13 @@ impl Shape {
             w = w.u32(&key("expert_count"), experts.count as u32).u32(&key("expert_used_count"), experts.used as u32);
             if a != "llama" {
                 w = w.u32(&key("expert_feed_forward_length"), experts.width as u32);
+            }
+            if self.latent.is_some() {
+                w = w.u32(&key("expert_shared_count"), 1).f32(&key("expert_weights_scale"), 2.5);
+            }
+            if self.kind == "deepseek2-moe" {
+                w = w.u32(&key("expert_gating_func"), 2).bool(&key("expert_weights_norm"), true);
+                w = w.u32(&key("expert_group_count"), 4).u32(&key("expert_group_used_count"), 2);
             }
             if a == "qwen2moe" {
                 w = w.u32(&key("expert_shared_feed_forward_length"), self.feed_forward as u32);
@@ -132,9 +174,13 @@ impl Shape {
         for il in 0..self.layers {
             let name = |part: &str| format!("blk.{il}.{part}");
             w = w.tensor(vector(random, &name("attn_norm.weight"), d, 1.0));
-            w = w.tensor(self.matrix(random, &name("attn_q.weight"), d, qs));
-            w = w.tensor(self.matrix(random, &name("attn_k.weight"), d, kvs));
-            w = w.tensor(self.matrix(random, &name("attn_v.weight"), d, kvs));
+            w = match &self.latent {
+                Some(latent) => self.latent_tensors(w, random, il, latent),
+                None => w
+                    .tensor(self.matrix(random, &name("attn_q.weight"), d, qs))
+                    .tensor(self.matrix(random, &name("attn_k.weight"), d, kvs))
+                    .tensor(self.matrix(random, &name("attn_v.weight"), d, kvs)),
+            };
             w = w.tensor(self.matrix(random, &name("attn_output.weight"), qs, d));
             if a.starts_with("qwen2") {
                 w = w.tensor(vector(random, &name("attn_q.bias"), qs, 0.0));
@@ -165,6 +211,58 @@ impl Shape {
         w.tensor(vector(random, "output_norm.weight", d, 1.0))
     }
 
+    fn latent_keys(&self, w: GgufWriter, latent: &Latent) -> GgufWriter {
+        let key = |k: &str| format!("{}.{k}", self.architecture);
+        let lengths = [NOPE + ROPE, self.head_dim].map(|n| n as u32);
+        let mut w = w
+            .u32(&key("attention.kv_lora_rank"), latent.kv_lora_rank as u32)
+            .u32(&key("rope.dimension_count"), ROPE as u32)
+            .str(&key("rope.scaling.type"), "yarn")
+            .f32(&key("rope.scaling.factor"), 40.0)
+            .u32(&key("rope.scaling.original_context_length"), 64)
+            .f32(&key("rope.scaling.yarn_log_multiplier"), if latent.q_lora_rank.is_some() { 0.1 } else { 0.0707 });
+        if let Some(rank) = latent.q_lora_rank {
+            w = w.u32(&key("attention.q_lora_rank"), rank as u32);
+        }
+        if latent.merged {
+            return w
+                .u32(&key("attention.head_count_kv"), self.heads as u32)
+                .u32(&key("attention.key_length"), lengths[0])
+                .u32(&key("attention.value_length"), lengths[1]);
+        }
+        w.u32(&key("attention.head_count_kv"), 1)
+            .u32(&key("attention.key_length"), (latent.kv_lora_rank + ROPE) as u32)
+            .u32(&key("attention.value_length"), latent.kv_lora_rank as u32)
+            .u32(&key("attention.key_length_mla"), lengths[0])
+            .u32(&key("attention.value_length_mla"), lengths[1])
+    }
+
+    fn latent_tensors(&self, mut w: GgufWriter, random: &mut Random, il: usize, latent: &Latent) -> GgufWriter {
+        let name = |part: &str| format!("blk.{il}.{part}.weight");
+        let (d, rank, queries) = (self.width, latent.kv_lora_rank, self.heads * (NOPE + ROPE));
+        match latent.q_lora_rank {
+            None => w = w.tensor(self.matrix(random, &name("attn_q"), d, queries)),
+            Some(q_rank) => {
+                w = w.tensor(self.matrix(random, &name("attn_q_a"), d, q_rank));
+                w = w.tensor(vector(random, &name("attn_q_a_norm"), q_rank, 1.0));
+                w = w.tensor(self.matrix(random, &name("attn_q_b"), q_rank, queries));
+            }
+        }
+        w = w.tensor(self.matrix(random, &name("attn_kv_a_mqa"), d, rank + ROPE));
+        w = w.tensor(vector(random, &name("attn_kv_a_norm"), rank, 1.0));
+        if latent.merged {
+            return w.tensor(self.matrix(random, &name("attn_kv_b"), rank, self.heads * (NOPE + self.head_dim)));
+        }
+        // No block of 256 fits its rows, in real files neither.
+        let short = if r1_format(self.format).block_len() > NOPE { "Q8_0" } else { self.format };
+        let short = Shape { format: short, ..self.clone() };
+        w.tensor(short.stack(random, &name("attn_k_b"), [NOPE, rank, self.heads])).tensor(self.stack(
+            random,
+            &name("attn_v_b"),
+            [rank, self.head_dim, self.heads],
+        ))
+    }
+
     /// Gate, up and down of a dense block or of the shared expert.
     fn gated(&self, w: GgufWriter, random: &mut Random, il: usize, suffix: &str, width: usize) -> GgufWriter {
         let name = |part: &str| format!("blk.{il}.ffn_{part}{suffix}.weight");
@@ -190,6 +288,12 @@ impl Shape {
             ));
         }
         w = w.tensor(self.stack(random, &name("ffn_down_exps"), [width, d, count]));
+        if self.kind == "deepseek2-moe" {
+            w = w.tensor(vector(random, &format!("blk.{il}.exp_probs_b.bias"), count, 0.0));
+        }
+        if self.latent.is_some() {
+            w = self.gated(w, random, il, "_shexp", width);
+        }
         if self.architecture == "qwen2moe" {
             w = w.tensor(vector(random, &name("ffn_gate_inp_shexp"), d, 0.0));
             w = self.gated(w, random, il, "_shexp", self.feed_forward);

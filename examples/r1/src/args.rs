@@ -90,6 +90,9 @@ pub(crate) enum Load {
 pub(crate) enum Cache {
     /// Half precision
     F16,
+    /// 8-bit codes with a scale for each 32: about half the memory of f16
+    #[value(name = "q8_0")]
+    Q8_0,
     /// Single precision
     F32,
 }
@@ -325,6 +328,9 @@ pub(crate) struct BenchArgs {
     /// Positions in the cache before the decode test starts
     #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
     pub(crate) depth: usize,
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
+    pub(crate) cache: Cache,
     /// Times that each test runs; the median counts
     #[arg(short = 'r', long, value_name = "N", default_value_t = 3)]
     pub(crate) repeat: usize,
@@ -397,6 +403,7 @@ impl From<Cache> for CacheType {
     fn from(cache: Cache) -> Self {
         match cache {
             Cache::F16 => CacheType::F16,
+            Cache::Q8_0 => CacheType::Q8_0,
             Cache::F32 => CacheType::F32,
         }
     }

@@ -9,6 +9,8 @@ use r1_kernels::ops::RopeKind;
 pub struct Architecture {
     /// The value of `general.architecture`, also the prefix of the architecture's own keys.
     pub name: &'static str,
+    /// How its heads see other positions.
+    pub attention: AttentionKind,
     /// Which elements of a head rotate together.
     pub rope: RopeKind,
     /// Query, key and value projections have biases.
@@ -40,6 +42,15 @@ pub struct ExpertRule {
     pub shared_gate: bool,
 }
 
+/// The kinds of attention blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionKind {
+    /// Groups of query heads share key and value heads.
+    Grouped,
+    /// Multi-head latent attention: all heads share one compressed row a position.
+    Latent,
+}
+
 /// The activation inside `down(activation(gate(x)) * up(x))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
@@ -60,6 +71,7 @@ pub struct Windows {
 
 const PLAIN: Architecture = Architecture {
     name: "",
+    attention: AttentionKind::Grouped,
     rope: RopeKind::Neox,
     qkv_bias: false,
     qk_norm: false,
@@ -98,6 +110,13 @@ pub const ARCHITECTURES: &[Architecture] = &[
         gate: Gate::Gelu,
         scaled_embedding: true,
         windows: Some(Windows { period: 6, rope_base: 10_000.0 }),
+        ..PLAIN
+    },
+    Architecture {
+        name: "deepseek2",
+        attention: AttentionKind::Latent,
+        rope: RopeKind::Norm,
+        experts: Some(ExpertRule { normalise: false, ..SOFTMAX }),
         ..PLAIN
     },
 ];

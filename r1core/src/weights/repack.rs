@@ -143,7 +143,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn place(error: PackError, tensor: &TensorInfo) -> Error {
+/// The error of a tensor that was not packed.
+pub(super) fn place(error: PackError, tensor: &TensorInfo) -> Error {
     match error {
         PackError::Cancelled => cancelled(),
         PackError::OutOfMemory { .. } => {
