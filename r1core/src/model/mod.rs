@@ -140,7 +140,7 @@ impl Model {
 
     /// The tags around this model's thoughts, told from its vocabulary and its chat template; `None` where it has none.
     pub fn think_tags(&self) -> Option<ThinkTags> {
-        ThinkTags::find(&|text| self.tokenizer().token_id(text), self.template_text())
+        ThinkTags::find(&|text| self.tokenizer().special_id(text), self.template_text())
     }
 
     /// The kernels that run.
