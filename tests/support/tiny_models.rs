@@ -46,19 +46,22 @@ pub struct Shape {
     pub experts: Option<Experts>,
     pub latent: Option<Latent>,
     pub seed: u64,
+    /// Factor of a context extended by YaRN from 64 positions.
+    pub yarn: Option<f32>,
 }
 
-/// Latent attention of a small model. Heads have 32 values that do not rotate, 16 that do, and 64 outputs.
+/// Latent attention of a small model; `head_dim` is the length of a head's output.
 #[derive(Clone, Copy)]
 pub struct Latent {
-    pub q_lora_rank: Option<usize>,
+    /// 0 for queries that are not compressed.
+    pub q_lora_rank: usize,
     pub kv_lora_rank: usize,
+    /// Values of a query head that do not rotate, and those that do.
+    pub nope: usize,
+    pub rope: usize,
     /// As in files made before the heads' projections were split.
     pub merged: bool,
 }
-
-const NOPE: usize = 32;
-const ROPE: usize = 16;
 
 /// The experts of a small model; layers before `leading_dense` are dense.
 #[derive(Clone)]
@@ -67,6 +70,8 @@ pub struct Experts {
     pub used: usize,
     pub width: usize,
     pub leading_dense: usize,
+    /// Experts that every token uses, of `deepseek2`.
+    pub shared: usize,
     /// Gate and up rows in one tensor.
     pub fused: bool,
 }
@@ -91,8 +96,10 @@ impl Shape {
     pub fn new(kind: &'static str, format: &'static str) -> Shape {
         let architecture = kind.split('-').next().unwrap();
         let latent = (architecture == "deepseek2").then_some(Latent {
-            q_lora_rank: (kind != "deepseek2-lite-moe").then_some(256),
+            q_lora_rank: if kind == "deepseek2-lite-moe" { 0 } else { 256 },
             kv_lora_rank: 256,
+            nope: 32,
+            rope: 16,
             merged: kind == "deepseek2-merged",
         });
         let experts = kind.ends_with("moe").then_some(Experts {
@@ -100,12 +107,14 @@ impl Shape {
             used: if kind == "qwen2moe" { 4 } else { 2 },
             width: 256,
             leading_dense: usize::from(latent.is_some()),
+            shared: 1,
             fused: false,
         });
         Shape {
             kind,
             experts,
             latent,
+            yarn: latent.is_some().then_some(40.0),
             architecture,
             format,
             layers: 2,
@@ -148,6 +157,12 @@ impl Shape {
                 .u32(&key("attention.key_length"), self.head_dim as u32)
                 .u32(&key("attention.value_length"), self.head_dim as u32),
         };
+        if let Some(factor) = self.yarn {
+            w = w
+                .str(&key("rope.scaling.type"), "yarn")
+                .f32(&key("rope.scaling.factor"), factor)
+                .u32(&key("rope.scaling.original_context_length"), 64);
+        }
         if a == "gemma3" {
             w = w.u32(&key("attention.sliding_window"), 24).u32(&key("attention.sliding_window_pattern"), 2);
         }
@@ -157,7 +172,7 @@ impl Shape {
                 w = w.u32(&key("expert_feed_forward_length"), experts.width as u32);
             }
             if self.latent.is_some() {
-                w = w.u32(&key("expert_shared_count"), 1).f32(&key("expert_weights_scale"), 2.5);
+                w = w.u32(&key("expert_shared_count"), experts.shared as u32).f32(&key("expert_weights_scale"), 2.5);
             }
             if self.kind == "deepseek2-moe" {
                 w = w.u32(&key("expert_gating_func"), 2).bool(&key("expert_weights_norm"), true);
@@ -213,16 +228,14 @@ impl Shape {
 
     fn latent_keys(&self, w: GgufWriter, latent: &Latent) -> GgufWriter {
         let key = |k: &str| format!("{}.{k}", self.architecture);
-        let lengths = [NOPE + ROPE, self.head_dim].map(|n| n as u32);
+        let lengths = [latent.nope + latent.rope, self.head_dim].map(|n| n as u32);
         let mut w = w
             .u32(&key("attention.kv_lora_rank"), latent.kv_lora_rank as u32)
-            .u32(&key("rope.dimension_count"), ROPE as u32)
-            .str(&key("rope.scaling.type"), "yarn")
-            .f32(&key("rope.scaling.factor"), 40.0)
-            .u32(&key("rope.scaling.original_context_length"), 64)
-            .f32(&key("rope.scaling.yarn_log_multiplier"), if latent.q_lora_rank.is_some() { 0.1 } else { 0.0707 });
-        if let Some(rank) = latent.q_lora_rank {
-            w = w.u32(&key("attention.q_lora_rank"), rank as u32);
+            .u32(&key("rope.dimension_count"), latent.rope as u32)
+            .f32(&key("rope.scaling.yarn_log_multiplier"), if latent.q_lora_rank > 0 { 0.1 } else { 0.0707 });
+        // llama.cpp knows files without the key by their 27 layers.
+        if latent.q_lora_rank > 0 || self.layers != 27 {
+            w = w.u32(&key("attention.q_lora_rank"), latent.q_lora_rank as u32);
         }
         if latent.merged {
             return w
@@ -231,7 +244,7 @@ impl Shape {
                 .u32(&key("attention.value_length"), lengths[1]);
         }
         w.u32(&key("attention.head_count_kv"), 1)
-            .u32(&key("attention.key_length"), (latent.kv_lora_rank + ROPE) as u32)
+            .u32(&key("attention.key_length"), (latent.kv_lora_rank + latent.rope) as u32)
             .u32(&key("attention.value_length"), latent.kv_lora_rank as u32)
             .u32(&key("attention.key_length_mla"), lengths[0])
             .u32(&key("attention.value_length_mla"), lengths[1])
@@ -239,24 +252,21 @@ impl Shape {
 
     fn latent_tensors(&self, mut w: GgufWriter, random: &mut Random, il: usize, latent: &Latent) -> GgufWriter {
         let name = |part: &str| format!("blk.{il}.{part}.weight");
-        let (d, rank, queries) = (self.width, latent.kv_lora_rank, self.heads * (NOPE + ROPE));
+        let (d, rank, queries) = (self.width, latent.kv_lora_rank, self.heads * (latent.nope + latent.rope));
         match latent.q_lora_rank {
-            None => w = w.tensor(self.matrix(random, &name("attn_q"), d, queries)),
-            Some(q_rank) => {
+            0 => w = w.tensor(self.matrix(random, &name("attn_q"), d, queries)),
+            q_rank => {
                 w = w.tensor(self.matrix(random, &name("attn_q_a"), d, q_rank));
                 w = w.tensor(vector(random, &name("attn_q_a_norm"), q_rank, 1.0));
                 w = w.tensor(self.matrix(random, &name("attn_q_b"), q_rank, queries));
             }
         }
-        w = w.tensor(self.matrix(random, &name("attn_kv_a_mqa"), d, rank + ROPE));
+        w = w.tensor(self.matrix(random, &name("attn_kv_a_mqa"), d, rank + latent.rope));
         w = w.tensor(vector(random, &name("attn_kv_a_norm"), rank, 1.0));
         if latent.merged {
-            return w.tensor(self.matrix(random, &name("attn_kv_b"), rank, self.heads * (NOPE + self.head_dim)));
+            return w.tensor(self.matrix(random, &name("attn_kv_b"), rank, self.heads * (latent.nope + self.head_dim)));
         }
-        // No block of 256 fits its rows, in real files neither.
-        let short = if r1_format(self.format).block_len() > NOPE { "Q8_0" } else { self.format };
-        let short = Shape { format: short, ..self.clone() };
-        w.tensor(short.stack(random, &name("attn_k_b"), [NOPE, rank, self.heads])).tensor(self.stack(
+        w.tensor(self.stack(random, &name("attn_k_b"), [latent.nope, rank, self.heads])).tensor(self.stack(
             random,
             &name("attn_v_b"),
             [rank, self.head_dim, self.heads],
@@ -292,7 +302,7 @@ impl Shape {
             w = w.tensor(vector(random, &format!("blk.{il}.exp_probs_b.bias"), count, 0.0));
         }
         if self.latent.is_some() {
-            w = self.gated(w, random, il, "_shexp", width);
+            w = self.gated(w, random, il, "_shexp", experts.shared * width);
         }
         if self.architecture == "qwen2moe" {
             w = w.tensor(vector(random, &name("ffn_gate_inp_shexp"), d, 0.0));
@@ -311,7 +321,17 @@ impl Shape {
     }
 
     fn blocks(&self, random: &mut Random, name: &str, dims: &[u64]) -> TensorSpec {
-        let format = r1_format(self.format);
+        let mut format = r1_format(self.format);
+        if !dims[0].is_multiple_of(format.block_len() as u64) {
+            // As the quantiser falls back where rows do not fill blocks of 256.
+            format = r1_format(match self.format {
+                "Q4_K" => "Q5_0",
+                "Q5_K" => "Q5_1",
+                "Q6_K" => "Q8_0",
+                "IQ4_XS" => "IQ4_NL",
+                _ => "Q4_0",
+            });
+        }
         let blocks = dims.iter().product::<u64>() as usize / format.block_len();
         let mut data = Vec::with_capacity(blocks * format.block_bytes());
         for _ in 0..blocks {
@@ -320,7 +340,7 @@ impl Shape {
                 data.extend(random.next().to_le_bytes());
             }
             data.truncate(start + format.block_bytes());
-            set_scales(self.format, &mut data[start..], random);
+            set_scales(format.name(), &mut data[start..], random);
         }
         TensorSpec::new(name, dims, format.id(), data)
     }

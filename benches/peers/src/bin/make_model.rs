@@ -14,8 +14,10 @@ mod tiny_models;
 
 const USAGE: &str = "\
 make_model KIND FORMAT OUT.gguf [--layers N] [--width N] [--heads N] [--kv-heads N] [--head-dim N] [--feed-forward N]
-    [--vocabulary N] [--seed N] [--experts N] [--used N] [--expert-width N] [--leading-dense N] [--fused]
-KIND is an architecture, or llama-moe; FORMAT a type of tensors, such as Q4_K. The same arguments give the same file.";
+    [--vocabulary N] [--seed N] [--experts N] [--used N] [--expert-width N] [--leading-dense N] [--shared N] [--fused]
+    [--q-lora-rank N] [--kv-lora-rank N] [--nope N] [--rope N] [--yarn FACTOR]
+KIND is an architecture, or one of its forms (llama-moe, deepseek2-lite-moe); FORMAT a type of tensors, such as Q4_K. The
+same arguments give the same file.";
 
 fn main() -> Result<()> {
     let mut args = Args::of_process(USAGE);
@@ -54,7 +56,15 @@ fn main() -> Result<()> {
         set(&mut args, "--used", &mut experts.used)?;
         set(&mut args, "--expert-width", &mut experts.width)?;
         set(&mut args, "--leading-dense", &mut experts.leading_dense)?;
+        set(&mut args, "--shared", &mut experts.shared)?;
         experts.fused = args.flag("--fused");
+    }
+    shape.yarn = args.value("--yarn")?.or(shape.yarn);
+    if let Some(latent) = &mut shape.latent {
+        set(&mut args, "--q-lora-rank", &mut latent.q_lora_rank)?;
+        set(&mut args, "--kv-lora-rank", &mut latent.kv_lora_rank)?;
+        set(&mut args, "--nope", &mut latent.nope)?;
+        set(&mut args, "--rope", &mut latent.rope)?;
     }
     args.finish()?;
     fs::write(&out, shape.file())?;

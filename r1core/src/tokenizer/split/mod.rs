@@ -17,6 +17,7 @@ use cursor::Cursor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Splitter {
     Default,
+    DeepseekCoder,
     DeepseekLlm,
     DeepseekV3,
     Gpt2,
@@ -31,6 +32,7 @@ impl Splitter {
     pub(super) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "default" => Self::Default,
+            "deepseek-coder" => Self::DeepseekCoder,
             "deepseek-llm" => Self::DeepseekLlm,
             "deepseek-v3" => Self::DeepseekV3,
             "gpt-2" | "phi-2" | "mpt" | "olmo" | "jais" => Self::Gpt2,
@@ -81,6 +83,7 @@ impl Splitter {
                     });
                 });
             }
+            Self::DeepseekCoder => deepseek::code_words(Cursor::new(text, classes), piece),
             Self::DeepseekLlm => deepseek::old_words(Cursor::new(text, classes), piece),
         }
     }
@@ -95,8 +98,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: [Splitter; 8] = [
+    const ALL: [Splitter; 9] = [
         Splitter::Default,
+        Splitter::DeepseekCoder,
         Splitter::DeepseekLlm,
         Splitter::DeepseekV3,
         Splitter::Gpt2,
@@ -142,6 +146,7 @@ mod tests {
         check(Splitter::DeepseekV3, "x|=|1|;y|+=|2| //| c|++");
         check(Splitter::DeepseekV3, "123|45| |67| a|.b| .| c|\u{0}\u{1}|\u{2}d|\u{0}");
         check(Splitter::DeepseekV3, "日本|・|語カタ|ABC|!\n| \n| | x");
+        check(Splitter::DeepseekCoder, "Hi| there|!|\n|\r| 你好|。| | x| |1|2| =|y|→|é");
         check(Splitter::DeepseekLlm, "Hi| there|!|\n|\r|你好|。|   |12|  ");
     }
 
