@@ -34,6 +34,8 @@ fn main() -> Result<()> {
         return Err(format!("{format} is not a format that can be computed with").into());
     }
     let mut shape = Shape::new(kind, format.leak());
+    let fused = args.flag("--fused");
+    shape.yarn = args.value("--yarn")?.or(shape.yarn);
     let mut set = |name: &str, number: &mut usize| -> Result<()> {
         if let Some(value) = args.value(name)? {
             *number = value;
@@ -53,9 +55,8 @@ fn main() -> Result<()> {
         set("--expert-width", &mut experts.width)?;
         set("--leading-dense", &mut experts.leading_dense)?;
         set("--shared", &mut experts.shared)?;
-        experts.fused = args.flag("--fused");
+        experts.fused = fused;
     }
-    shape.yarn = args.value("--yarn")?.or(shape.yarn);
     if let Some(latent) = &mut shape.latent {
         set("--q-lora-rank", &mut latent.q_lora_rank)?;
         set("--kv-lora-rank", &mut latent.kv_lora_rank)?;
