@@ -28,6 +28,6 @@ pub use gate::{gelu, gelu_mul, sigmoid, silu, silu_mul};
 pub use latent::{LatentBuffers, LatentPage, LatentShape, attend_latent};
 pub use norm::{rms_norm, rms_norm_heads};
 pub use page::{KvElement, KvSlice, PAGE, Q8_BLOCK, Q8Rows, store_k, store_k_q8, store_v, store_v_q8};
-pub use reduce::{argmax, dot, log_sum_exp, max};
+pub use reduce::{argmax, dot, max, sum_exp};
 pub use rope::{Rope, RopeKind, RopeScaling};
 pub use softmax::softmax_slice;
