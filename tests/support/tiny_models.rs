@@ -185,6 +185,13 @@ impl Shape {
                 w = w.u32(&key("leading_dense_block_count"), experts.leading_dense as u32);
             }
         }
+        if self.latent.is_some() && self.experts.is_none() {
+            // llama.cpp asks for them in files without experts too.
+            w = w
+                .u32(&key("leading_dense_block_count"), self.layers as u32)
+                .u32(&key("expert_shared_count"), 0)
+                .u32(&key("expert_feed_forward_length"), self.feed_forward as u32);
+        }
         w = w.tensor(self.matrix(random, "token_embd.weight", d, self.vocabulary));
         for il in 0..self.layers {
             let name = |part: &str| format!("blk.{il}.{part}");
