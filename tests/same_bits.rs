@@ -95,7 +95,7 @@ fn weights_in_place_change_no_bit_in_any_format() {
 
 #[test]
 fn instruction_sets_change_no_bit_in_any_format() {
-    for shape in shapes_in_every_format() {
+    for (i, shape) in shapes_in_every_format().enumerate() {
         let results: Vec<_> = Device::list()[0]
             .available
             .iter()
