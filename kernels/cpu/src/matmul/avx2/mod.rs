@@ -7,6 +7,7 @@
 
 mod float;
 mod large;
+mod octets;
 mod small;
 mod transpose;
 
