@@ -44,10 +44,10 @@ impl Octets for BlockIQ1M {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (o, &low) in self.qs.iter().enumerate() {
             let high = u16::from(nibble(&self.qh, o));
-            put(o, shifted(u16::from(low) | (high & 7) << 8, high & 8 != 0));
+            out[o] = shifted(u16::from(low) | (high & 7) << 8, high & 8 != 0).to_le_bytes();
         }
     }
 }

@@ -40,12 +40,12 @@ impl Octets for BlockIQ1S {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (g, (points, &high)) in self.qs.as_chunks::<4>().0.iter().zip(&self.qh).enumerate() {
             let high = u16::from_le_bytes(high);
             for (l, &low) in points.iter().enumerate() {
                 let high_bits = high >> (3 * l) & 7;
-                put(4 * g + l, shifted(u16::from(low) | high_bits << 8, high >> 15 == 1));
+                out[4 * g + l] = shifted(u16::from(low) | high_bits << 8, high >> 15 == 1).to_le_bytes();
             }
         }
     }

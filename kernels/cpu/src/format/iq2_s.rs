@@ -43,10 +43,10 @@ impl Octets for BlockIQ2S {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (o, (&low, &signs)) in self.qs.iter().zip(&self.signs).enumerate() {
             let high = usize::from(self.qh[o / 4]) >> (2 * (o % 4)) & 3;
-            put(o, negate(IQ2_S_POINTS[usize::from(low) | high << 8], signs));
+            out[o] = negate(IQ2_S_POINTS[usize::from(low) | high << 8], signs).to_le_bytes();
         }
     }
 }

@@ -40,10 +40,10 @@ impl Octets for BlockIQ2XS {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (o, &q) in self.qs.iter().enumerate() {
             let q = u16::from_le_bytes(q);
-            put(o, negate_evenly(IQ2_XS_POINTS[usize::from(q & 511)], u32::from(q >> 9)));
+            out[o] = negate_evenly(IQ2_XS_POINTS[usize::from(q & 511)], u32::from(q >> 9)).to_le_bytes();
         }
     }
 }

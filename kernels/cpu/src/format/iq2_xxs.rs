@@ -38,11 +38,11 @@ impl Octets for BlockIQ2XXS {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (g, &[a, b, c, d, ref signs @ ..]) in self.qs.iter().enumerate() {
             let signs = u32::from_le_bytes(*signs);
             for (l, point) in [a, b, c, d].into_iter().enumerate() {
-                put(4 * g + l, negate_evenly(IQ2_XXS_POINTS[usize::from(point)], signs >> (7 * l)));
+                out[4 * g + l] = negate_evenly(IQ2_XXS_POINTS[usize::from(point)], signs >> (7 * l)).to_le_bytes();
             }
         }
     }

@@ -43,12 +43,12 @@ impl Octets for BlockIQ3S {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (o, (&[low, high], signs)) in self.qs.iter().zip(self.signs).enumerate() {
             let ninth = usize::from(self.qh[o / 4]) >> (2 * (o % 4));
             let low = IQ3_S_POINTS[usize::from(low) | (ninth & 1) << 8];
             let high = IQ3_S_POINTS[usize::from(high) | (ninth & 2) << 7];
-            put(o, negate(u64::from(low) | u64::from(high) << 32, signs));
+            out[o] = negate(u64::from(low) | u64::from(high) << 32, signs).to_le_bytes();
         }
     }
 }

@@ -40,12 +40,12 @@ impl Octets for BlockIQ3XXS {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (g, (points, signs)) in self.qs.as_chunks::<4>().0.iter().zip(self.signs).enumerate() {
             let signs = u32::from_le_bytes(signs);
             for (l, pair) in points.iter().enumerate() {
                 let [low, high] = pair.map(|point| u64::from(IQ3_XXS_POINTS[usize::from(point)]));
-                put(4 * g + l, negate_evenly(low | high << 32, signs >> (7 * l)));
+                out[4 * g + l] = negate_evenly(low | high << 32, signs >> (7 * l)).to_le_bytes();
             }
         }
     }

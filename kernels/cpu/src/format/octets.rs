@@ -11,9 +11,8 @@ pub trait Octets: Block {
     /// Scales of groups of 16 values, 1..=31.
     fn scales(&self) -> [u8; 16];
 
-    /// Calls `put(o, codes)` for `o` in 0..32: byte `j` of `codes` is the code of value `8 o + j`, -62..=62, plus
-    /// [`BIASED_ZERO`].
-    fn octets(&self, put: impl FnMut(usize, u64));
+    /// Codes in the order of the values, -62..=62, plus [`BIASED_ZERO`].
+    fn octets(&self, out: &mut [[u8; 8]; 32]);
 }
 
 /// What codes of [`Octets`] are too large by, so that they multiply as unsigned bytes and no operation on eight of them
@@ -75,9 +74,12 @@ pub(super) fn nibble(bytes: &[u8], n: usize) -> u8 {
 /// [`Block::dequantize`] of such a block.
 pub(super) fn dequantize<B: Octets>(block: &B, out: &mut [f32]) {
     let (d, scales) = (block.d(), block.scales());
-    let (out, _) = out.as_chunks_mut::<8>();
-    block.octets(|o, codes| {
-        let scale = d * f32::from(scales[o / 2]);
-        out[o] = codes.to_le_bytes().map(|code| scale * (f32::from(code) - f32::from(BIASED_ZERO)));
-    });
+    let mut codes = [[0; 8]; 32];
+    block.octets(&mut codes);
+    for ((out, codes), scale) in out.chunks_exact_mut(16).zip(codes.as_flattened().chunks_exact(16)).zip(scales) {
+        let scale = d * f32::from(scale);
+        for (out, &code) in out.iter_mut().zip(codes) {
+            *out = scale * (f32::from(code) - f32::from(BIASED_ZERO));
+        }
+    }
 }

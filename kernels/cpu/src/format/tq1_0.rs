@@ -41,16 +41,15 @@ impl Octets for BlockTQ1_0 {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
-        for (i, bytes) in self.qs.as_chunks().0.iter().enumerate() {
-            for (n, power) in [1, 3, 9, 27, 81].into_iter().enumerate() {
-                let o = if i < 4 { 4 * n + i } else { 20 + 2 * n + (i - 4) };
-                put(o, u64::from_le_bytes(bytes.map(|byte| digit(byte, power))));
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
+        let (first, rest) = out.as_flattened_mut().split_at_mut(160);
+        let (second, third) = rest.split_at_mut(80);
+        for (bytes, out) in [(&self.qs[..32], first), (&self.qs[32..], second), (&self.qh, third)] {
+            for (out, power) in out.chunks_exact_mut(bytes.len()).zip([1, 3, 9, 27, 81]) {
+                for (out, &byte) in out.iter_mut().zip(bytes) {
+                    *out = digit(byte, power);
+                }
             }
-        }
-        for (o, powers) in [(30, [1, 3]), (31, [9, 27])] {
-            let codes: [u8; 8] = std::array::from_fn(|j| digit(self.qh[j % 4], powers[j / 4]));
-            put(o, u64::from_le_bytes(codes));
         }
     }
 }

@@ -36,12 +36,12 @@ impl Octets for BlockTQ2_0 {
     }
 
     #[inline(always)]
-    fn octets(&self, mut put: impl FnMut(usize, u64)) {
+    fn octets(&self, out: &mut [[u8; 8]; 32]) {
         for (byte, &eight) in self.qs.as_chunks().0.iter().enumerate() {
             let eight = u64::from_le_bytes(eight);
             for t in 0..4 {
                 let codes = (eight >> (2 * t)) & (3 * ONES);
-                put(16 * (byte / 4) + 4 * t + byte % 4, codes + u64::from(BIASED_ZERO - 1) * ONES);
+                out[16 * (byte / 4) + 4 * t + byte % 4] = (codes + u64::from(BIASED_ZERO - 1) * ONES).to_le_bytes();
             }
         }
     }

@@ -148,9 +148,9 @@ fn large(
 
 fn octets<B: Octets>(row: &[u8], x: &Activations, column: usize) -> f32 {
     chain(row, x.q8x256(), x, column, |w: &B, q, total| {
-        let mut codes = [0; 256];
-        w.octets(|o, eight| codes.as_chunks_mut().0[o] = eight.to_le_bytes());
-        let code = |i: usize| i32::from(codes[i]) - i32::from(BIASED_ZERO);
+        let mut codes = [[0; 8]; 32];
+        w.octets(&mut codes);
+        let code = |i: usize| i32::from(codes[i / 8][i % 8]) - i32::from(BIASED_ZERO);
         large((w.d(), None), w.scales().map(i32::from), code, q, total)
     })
 }

@@ -13,6 +13,8 @@
 //! chunk's *low* run in the low nibbles and four of its *high* run in the high nibbles; where the runs begin depends on
 //! the format (see [`Runs`]).
 
+#[cfg(target_arch = "x86_64")]
+use super::words::{Transpose, Words};
 use crate::format::*;
 
 /// Rows of a group.
@@ -120,25 +122,33 @@ pub(super) struct Spread {
     pub(super) scales: [Plane; 4],
     /// Scales of the scales.
     pub(super) d: [f32; ROWS],
+    /// The codes row by row: where they are looked up.
+    rows: [[[u8; 8]; 32]; ROWS],
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Spread {
-    pub(super) const ZERO: Spread = Spread { codes: [[[0; 4]; ROWS]; 64], scales: [[[0; 4]; ROWS]; 4], d: [0.0; ROWS] };
+    pub(super) const ZERO: Spread =
+        Spread { codes: [[[0; 4]; ROWS]; 64], scales: [[[0; 4]; ROWS]; 4], d: [0.0; ROWS], rows: [[[0; 8]; 32]; ROWS] };
 
     /// Takes the values of `block`.
     #[inline(always)]
-    pub(super) fn set<B: Octets>(&mut self, block: &Stacked<B>) {
+    pub(super) fn set<B: Octets>(&mut self, t: impl Transpose, block: &Stacked<B>) {
         for (r, row) in block.rows.iter().enumerate() {
             self.d[r] = row.d();
             for (plane, four) in self.scales.iter_mut().zip(row.scales().as_chunks().0) {
                 plane[r] = *four;
             }
-            let (pairs, _) = self.codes.as_chunks_mut::<2>();
-            row.octets(|o, codes| {
-                pairs[o][0][r] = (codes as u32).to_le_bytes();
-                pairs[o][1][r] = ((codes >> 32) as u32).to_le_bytes();
-            });
+            row.octets(&mut self.rows[r]);
+        }
+        let first = self.rows.as_ptr().cast::<u8>();
+        let offsets = std::array::from_fn(|r| 256 * r);
+        for (q, planes) in self.codes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            // SAFETY: a row is 256 bytes, and there are 16 quads.
+            let words = unsafe { t.quad(first.add(16 * q), &offsets) };
+            for p in 0..4 {
+                words[p].store(&mut planes[p]);
+            }
         }
     }
 }

@@ -365,12 +365,12 @@ impl Large for PackedIQ4XS {
 impl<B: Octets> Large for Stacked<B> {
     #[inline(always)]
     fn codes(&self, out: &mut [Codes; 64]) {
-        let (pairs, _) = out.as_chunks_mut::<2>();
+        let mut codes = [[0; 8]; 32];
         for (r, row) in self.rows.iter().enumerate() {
-            row.octets(|o, eight| {
-                let [a, b, c, d, e, f, g, h] = eight.to_le_bytes().map(|code| code as i8 - BIASED_ZERO as i8);
-                [pairs[o][0][r], pairs[o][1][r]] = [[a, b, c, d], [e, f, g, h]];
-            });
+            row.octets(&mut codes);
+            for (out, &four) in out.iter_mut().zip(codes.as_flattened().as_chunks().0) {
+                out[r] = four.map(|code: u8| code as i8 - BIASED_ZERO as i8);
+            }
         }
     }
 

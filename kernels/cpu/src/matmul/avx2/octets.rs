@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::large::every_word;
-use super::{Kernel, four, load, products, resume, store, unroll};
+use super::{Kernel, four, load, products, resume, spread, store, unroll};
 use crate::activation::Q8x256;
 use crate::format::{BIASED_ZERO, Octets};
 use crate::matmul::layout::*;
@@ -25,12 +25,6 @@ impl<B: Octets> Kernel for Stacked<B> {
             }
         }
     }
-}
-
-#[inline(never)]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn spread<B: Octets>(w: &Stacked<B>, out: &mut Spread) {
-    out.set(w);
 }
 
 /// Adds the products of a block and `N` columns. Two steps of signed codes up to 62 fit in 16 bits: 4·62·127.

@@ -1,4 +1,5 @@
-//! Blocks of 256 values whose codes are looked up, spread out once for all columns of a tile.
+//! Blocks of 256 values whose codes are looked up, spread out once for all columns of a tile. That is done by AVX2: nothing in
+//! it is wide, and what the compiler makes of it with 512 bits is slower.
 
 use std::arch::x86_64::*;
 
@@ -6,6 +7,7 @@ use super::large::{signed_byte, starts};
 use super::{Kernel, four, load, prefetch, resume, store, unroll};
 use crate::activation::Q8x256;
 use crate::format::{BIASED_ZERO, Octets};
+use crate::matmul::avx2::spread;
 use crate::matmul::layout::*;
 use crate::matmul::tile::{Columns, Tile};
 
@@ -32,12 +34,6 @@ impl<B: Octets> Kernel for Stacked<B> {
             }
         }
     }
-}
-
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn spread<B: Octets>(w: &Stacked<B>, out: &mut Spread) {
-    out.set(w);
 }
 
 /// Adds the products of a block and `N` columns; their next blocks are `next` bytes further.
