@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Team, dot_row, matmul, matmul_group};
+use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Packer, Team, dot_row, matmul, matmul_group};
 
 /// A small generator, so that a failing case is named by its seed.
 struct Random(u64);
@@ -314,16 +314,53 @@ fn a_part_of_a_matrix_gives_the_bits_of_its_rows() {
 
 #[test]
 fn packing_reports_progress_and_stops_when_told() {
-    let data = vec![0; 40 * 34];
+    let rows = 400_000;
+    let data = vec![0; rows * 34];
+    let pack =
+        |progress: &mut dyn FnMut(usize) -> bool| Matrix::pack(Isa::detect(), Format::Q8_0, rows, 32, &data, progress);
     let mut seen = Vec::new();
     let mut note = |rows| {
         seen.push(rows);
         true
     };
-    Matrix::pack(Isa::detect(), Format::Q8_0, 40, 32, &data, &mut note).unwrap();
-    assert_eq!(seen, [16, 32, 40]);
-    let stopped = Matrix::pack(Isa::detect(), Format::Q8_0, 40, 32, &data, &mut |rows| rows < 32);
-    assert_eq!(stopped.unwrap_err(), PackError::Cancelled);
+    pack(&mut note).unwrap();
+    assert!(seen.len() > 2 && seen.is_sorted() && seen.last() == Some(&rows), "{seen:?}");
+    let second = seen[1];
+    let mut calls = 0;
+    let mut stop = |rows| {
+        calls += 1;
+        rows < second
+    };
+    assert_eq!(pack(&mut stop).unwrap_err(), PackError::Cancelled);
+    assert_eq!(calls, 2, "goes on after it was told to stop");
+}
+
+#[test]
+fn a_packer_keeps_its_matrices_apart() {
+    for threads in [1, 3] {
+        let (team, isa) = (Team::new(threads), Isa::detect());
+        // Expecting far too little, so that it needs new pieces on the way; a stopped one leaves its room to the next.
+        for expected in [0, 100_000, 1 << 30] {
+            let mut packer = Packer::new(isa, &team, expected);
+            let cases: Vec<Case> = Format::all()
+                .enumerate()
+                .map(|(i, format)| Case::new(i as u64, format, 10 + 90 * (i % 3), 6, 2))
+                .collect();
+            let matrices: Vec<Matrix> = cases
+                .iter()
+                .map(|case| {
+                    let mut pack =
+                        |go_on: bool| packer.pack(case.format, case.rows, case.len, &case.data, &mut |_| go_on);
+                    assert_eq!(pack(false).unwrap_err(), PackError::Cancelled);
+                    pack(true).expect("a matrix")
+                })
+                .collect();
+            drop(packer);
+            for (case, matrix) in cases.iter().zip(&matrices) {
+                case.check_product(isa, &team, matrix, 0..case.rows, &case.defined());
+            }
+        }
+    }
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! What a model will need, told from its header alone.
 
-use crate::cache::CacheType;
+use crate::cache::{CacheType, PageLayout};
 use crate::config::Config;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::{Error, ErrorKind, Result};
@@ -38,10 +38,10 @@ impl Estimate {
         let all: u64 = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
         // A tied output is a repacked copy of the embedding table.
         let weights = if gguf.tensor("output.weight").is_some() { all - mapped } else { all };
-        let positions = context.div_ceil(PAGE as u64).checked_mul(PAGE as u64);
-        let per_position = (config.cache_values_per_position() * cache.value_bytes()) as u64;
-        let cache = positions
-            .and_then(|p| p.checked_mul(per_position))
+        let page_bytes = PageLayout::new(config, cache).page_bytes() as u64;
+        let cache = context
+            .div_ceil(PAGE as u64)
+            .checked_mul(page_bytes)
             .ok_or_else(|| Error::new(ErrorKind::Argument, format!("a context of {context} is out of range")))?;
         Ok(Estimate { weights, cache, compute: compute_bytes(config), mapped, context })
     }

@@ -21,6 +21,15 @@ impl AsRef<[u8]> for PartBytes {
 }
 
 impl Gguf {
+    /// Lets the system take back the memory behind some bytes of a tensor, which will hardly be looked at again. They
+    /// stay readable.
+    pub(crate) fn release(&self, tensor: &TensorInfo, range: Range<u64>) {
+        let bounds = tensor.offset.checked_add(range.start).zip(tensor.offset.checked_add(range.end));
+        if let (Some(part), Some((start, end))) = (self.parts().get(tensor.part()), bounds) {
+            part.release(start..end);
+        }
+    }
+
     /// The bytes of a tensor, as a range of bytes that may be kept: of the mapping or the memory block where there is
     /// one, else of a copy that is read now.
     pub(crate) fn shared(self: &Arc<Self>, tensor: &TensorInfo) -> Result<(SharedBytes, Range<usize>)> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::cancel::CancelToken;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
+use crate::constraint::{Constraints, Grammar, Parser, ScriptLock, Scripts};
 use crate::gguf::{Gguf, LoadMode};
 use crate::progress::ProgressFn;
 use crate::reasoning::ThinkTags;
@@ -60,6 +61,7 @@ struct Inner {
     template: Option<String>,
     name: Option<String>,
     isa: Isa,
+    constraints: Constraints,
 }
 
 impl Model {
@@ -103,7 +105,18 @@ impl Model {
         let gguf = Arc::new(gguf);
         let weights = Weights::load(&gguf, &config, isa, options.repack, &options.cancel, options.progress.as_ref())?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
-        Ok(Model { inner: Arc::new(Inner { config, weights, ropes, tokenizer, template, name, isa }) })
+        Ok(Model {
+            inner: Arc::new(Inner {
+                config,
+                weights,
+                ropes,
+                tokenizer,
+                template,
+                name,
+                isa,
+                constraints: Constraints::default(),
+            }),
+        })
     }
 
     /// The checked numbers and layers.
@@ -138,6 +151,16 @@ impl Model {
     /// The tags around this model's thoughts, told from its vocabulary and its chat template; `None` where it has none.
     pub fn think_tags(&self) -> Option<ThinkTags> {
         ThinkTags::find(&|text| self.tokenizer().special_id(text), self.template_text())
+    }
+
+    /// The lock to some scripts, made once and shared.
+    pub(crate) fn script_lock(&self, scripts: &Scripts) -> Arc<ScriptLock> {
+        self.inner.constraints.lock(self.tokenizer(), self.config().vocabulary, scripts)
+    }
+
+    /// A parser at the beginning of a text of this grammar.
+    pub(crate) fn parser(&self, grammar: &Grammar) -> Result<Parser> {
+        self.inner.constraints.parser(self.tokenizer(), grammar)
     }
 
     /// The kernels that run.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use crate::cancel::CancelToken;
 use crate::config::{AttentionConfig, Config};
+use crate::device::default_threads;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
 use crate::{Error, ErrorKind, Result};
 pub(crate) use embedding::Embedding;
 pub(crate) use feed_forward::{ExpertsWeights, FeedForwardKind, FeedForwardWeights, GatedWeights};
-use r1_kernels::{Format, Isa, Matrix};
+use r1_kernels::{Format, Isa, Matrix, Packer, Team};
 pub use repack::Repack;
 use repack::Rows;
 
@@ -66,8 +67,10 @@ impl Weights {
         cancel: &CancelToken,
         progress: Option<&ProgressFn>,
     ) -> Result<Weights> {
-        let total = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
-        let mut loader = Loader { gguf, isa, repack, cancel, progress, done: 0, total };
+        let total: u64 = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
+        let team = Team::new(if repack == Repack::On { default_threads() } else { 1 });
+        let packer = Packer::new(isa, &team, usize::try_from(total).unwrap_or(usize::MAX));
+        let mut loader = Loader { gguf, packer, repack, cancel, progress, done: 0, total };
         let d = config.embedding_length;
         let table = loader.tensor("token_embd.weight")?;
         loader.check_shape(table, &[d, config.vocabulary])?;
@@ -106,7 +109,7 @@ impl Weights {
 
 struct Loader<'a> {
     gguf: &'a Arc<Gguf>,
-    isa: Isa,
+    packer: Packer<'a>,
     repack: Repack,
     cancel: &'a CancelToken,
     progress: Option<&'a ProgressFn>,
@@ -217,7 +220,7 @@ impl<'a> Loader<'a> {
             }
             !cancel.is_cancelled()
         };
-        let matrix = rows.matrix(self.isa, range, &mut step)?;
+        let matrix = rows.matrix(&mut self.packer, range, &mut step)?;
         self.done += bytes(count);
         Ok(matrix)
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::cancel::cancelled;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::{Format, Isa, Matrix, PackError};
+use r1_kernels::{Format, Matrix, PackError, Packer};
 
 /// Where a model's weights live. The choice changes speed and memory, never a bit of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Repack {
-    /// Loading copies every weight into the layout that the kernels like best: the fastest from the first token on, for
-    /// memory of the size of the file.
+    /// Loading copies every weight into the layout that the kernels like best, on all processors, and lets go of the
+    /// file's pages behind it: the fastest, for memory of the size of the file.
     #[default]
     On,
     /// Weights are used as they lie in the file: a mapped file loads at once, its memory is the system's page cache,
@@ -23,6 +23,7 @@ pub enum Repack {
 
 /// The rows of one tensor, from which matrices are made.
 pub(super) struct Rows<'a> {
+    gguf: &'a Gguf,
     tensor: &'a TensorInfo,
     format: Format,
     cols: usize,
@@ -59,7 +60,7 @@ impl<'a> Rows<'a> {
                 Source::Matrix(matrix.map_err(|error| place(error, tensor))?)
             }
         };
-        Ok(Rows { tensor, format, cols, row_bytes, source })
+        Ok(Rows { gguf, tensor, format, cols, row_bytes, source })
     }
 
     /// Bytes of a row in the file.
@@ -70,7 +71,7 @@ impl<'a> Rows<'a> {
     /// The matrix of some of the rows. `progress` is told how many of them are done and says whether to go on.
     pub(super) fn matrix(
         &self,
-        isa: Isa,
+        packer: &mut Packer<'_>,
         rows: Range<usize>,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Matrix> {
@@ -86,8 +87,17 @@ impl<'a> Rows<'a> {
             Source::Bytes(bytes) => {
                 let at = |row: usize| self.row_bytes.checked_mul(row);
                 let bytes = at(rows.start).zip(at(rows.end)).and_then(|(start, end)| bytes.get(start..end));
+                let mut released = rows.start;
+                let mut step = |done: usize| {
+                    // Behind the packing the source is of no use any more.
+                    let bytes = |row: usize| row as u64 * self.row_bytes as u64;
+                    let done_to = rows.start + done;
+                    self.gguf.release(self.tensor, bytes(released)..bytes(done_to));
+                    released = done_to;
+                    progress(done)
+                };
                 match bytes {
-                    Some(bytes) => Matrix::pack(isa, self.format, rows.len(), self.cols, bytes, progress),
+                    Some(bytes) => packer.pack(self.format, rows.len(), self.cols, bytes, &mut step),
                     None => Err(shape()),
                 }
             }

@@ -34,7 +34,7 @@ fn add<const N: usize>(w: &Spread, x: &[Q8x256], out: &mut Tile) {
     let Some(x) = x.first_chunk::<N>() else { return };
     let mut total = resume::<N>(out);
     let zero = _mm256_set1_epi8(BIASED_ZERO as i8);
-    for half in 0..2 {
+    for (half, total) in total.iter_mut().enumerate() {
         let mut integer = [_mm256_setzero_si256(); N];
         for c in 0..4 {
             let scales = load(&w.scales[c], half);
@@ -47,8 +47,8 @@ fn add<const N: usize>(w: &Spread, x: &[Q8x256], out: &mut Tile) {
                     let codes = _mm256_sub_epi8(load(&codes[4 * G + I], half), zero);
                     for n in 0..N {
                         let step = products::<true>(codes, four(&x[n].qs, 64 * c + 16 * G + 4 * I));
-                        sum[n] = if I % 2 == 0 { step } else { _mm256_add_epi16(sum[n], step) };
-                        if I % 2 == 1 {
+                        sum[n] = if I.is_multiple_of(2) { step } else { _mm256_add_epi16(sum[n], step) };
+                        if !I.is_multiple_of(2) {
                             integer[n] = _mm256_add_epi32(integer[n], _mm256_madd_epi16(sum[n], scale));
                         }
                     }
@@ -60,7 +60,7 @@ fn add<const N: usize>(w: &Spread, x: &[Q8x256], out: &mut Tile) {
         let d = unsafe { _mm256_loadu_ps(d.as_ptr()) };
         for n in 0..N {
             let value = _mm256_mul_ps(d, _mm256_cvtepi32_ps(integer[n]));
-            total[half][n] = _mm256_fmadd_ps(_mm256_set1_ps(x[n].d), value, total[half][n]);
+            total[n] = _mm256_fmadd_ps(_mm256_set1_ps(x[n].d), value, total[n]);
         }
     }
     store(&total, out);

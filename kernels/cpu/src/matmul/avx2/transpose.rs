@@ -75,6 +75,25 @@ impl Transpose for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn halves(self, first: *const u8, offsets: &[usize; ROWS], out: &mut Halves) {
+        // SAFETY: the caller promises 2 readable bytes for each row, and `self` the processor; the reads need no
+        // alignment, and the halves of eight rows are 16 bytes.
+        unsafe {
+            macro_rules! insert {
+                ($into:ident, $from:literal, [$($r:literal)*]) => {
+                    $(let half = first.add(offsets[$from + $r]).cast::<i16>().read_unaligned();
+                    $into = _mm_insert_epi16::<$r>($into, i32::from(half));)*
+                };
+            }
+            let (mut low, mut high) = (_mm_setzero_si128(), _mm_setzero_si128());
+            insert!(low, 0, [0 1 2 3 4 5 6 7]);
+            insert!(high, 8, [0 1 2 3 4 5 6 7]);
+            _mm_storeu_si128(out.as_mut_ptr().cast(), low);
+            _mm_storeu_si128(out[8..].as_mut_ptr().cast(), high);
+        }
+    }
+
+    #[inline(always)]
     fn words(self, words: &Plane) -> Registers {
         let halves = words.as_chunks::<8>().0;
         // SAFETY: half a plane is 32 bytes, the loads need no alignment; `self` vouches for the processor.
