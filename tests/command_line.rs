@@ -62,6 +62,37 @@ fn json_output_is_events_and_nothing_else() {
 }
 
 #[test]
+fn replies_keep_their_rules() {
+    let schema = r#"{"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"],
+        "additionalProperties": false}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (schema_file, lark) = (file("schema.json", schema), file("grammar.lark", "start: \"yes\" | \"no\""));
+    let answer = |flags: &[&str]| -> (String, Value) {
+        let args = [&["run", "--json", "--temp", "0"], flags, &["What is 37 * 24?"]].concat();
+        let lines = json_lines(&ok(&args, b""));
+        let text = lines.iter().filter(|l| l["type"] == "answer").map(|l| l["text"].as_str().unwrap()).collect();
+        (text, lines.last().unwrap()["complete"].clone())
+    };
+    for given in [schema, &schema_file] {
+        let (text, complete) = answer(&["--json-schema", given]);
+        assert!(serde_json::from_str::<Value>(&text).unwrap()["answer"].is_i64() && complete == true, "{text}");
+    }
+    assert_eq!(answer(&["--regex", "The answer is [0-9]+"]), ("The answer is 888".into(), true.into()));
+    assert!(["yes", "no"].contains(&&*answer(&["--grammar", &lark]).0));
+    assert_eq!(answer(&["--json-object", "-n", "20"]).1, false);
+    let (text, complete) = answer(&["--script", "latin", "--answer-script", "han"]);
+    assert!(!text.chars().any(|c| c.is_ascii_alphabetic()) && complete.is_null(), "{text}");
+    for bad in [["--json-schema", "{"], ["--regex", "("], ["--script", "english"]] {
+        assert_eq!(r1(&["run", bad[0], bad[1], "Hi"], b"").status.code(), Some(2), "{bad:?}");
+    }
+}
+
+#[test]
 fn seeds_and_limits_are_obeyed() {
     let run = |seed: &str| ok(&["run", "--seed", seed, "--temp", "1", "-n", "30", "What is 371 * 248?"], b"");
     assert_eq!(run("5"), run("5"));
@@ -242,4 +273,38 @@ fn the_first_ctrl_c_in_a_chat_asks_for_the_answer() {
     stdout.read_to_end(&mut text).unwrap();
     let text = String::from_utf8_lossy(&text);
     assert!(chat.wait().unwrap().success() && text.contains("boxed"), "{text}");
+}
+
+#[test]
+fn thoughts_end_on_a_sign_or_do_not_begin() {
+    let done = |flags: &[&str]| {
+        let args = [&["run", "--json", "--temp", "0", "-p", "What is 37 * 24?"], flags].concat();
+        let lines = json_lines(&ok(&args, b""));
+        let thinks = lines.iter().any(|line| line["type"] == "thought");
+        (thinks, lines.last().unwrap()["close"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(done(&["--until", "37"]), (true, "pattern".into()));
+    assert_eq!(done(&["--until", "never said", "--until-settled", "99"]), (true, "natural".into()));
+    assert_eq!(done(&["--no-think"]), (false, "none".into()));
+}
+
+#[test]
+fn a_system_message_for_r1_is_warned_of() {
+    let warnings = |flags: &[&str]| {
+        let args = [&["run", "-n", "4", "-p", "Hi", "--system", "Be brief."], flags].concat();
+        String::from_utf8(r1(&args, b"").stderr).unwrap().matches("r1: warning: the authors of R1").count()
+    };
+    assert_eq!((warnings(&[]), warnings(&["--system-in-user"])), (1, 0));
+    for bad in [&["run", "--history", "often", "-p", "Hi"][..], &["run", "--system-in-user", "-p", "Hi"]] {
+        assert_eq!(r1(bad, b"").status.code(), Some(2));
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_with_as_much_of_its_thoughts_as_is_wanted() {
+    for history in ["template", "keep", "drop", "100"] {
+        let args = ["chat", "--temp", "0", "--history", history];
+        let stdout = String::from_utf8(ok(&args, b"What is 12 + 30?\nWhat is 5 * 7?\n")).unwrap();
+        assert!(stdout.contains("42") && stdout.contains("35"), "{history}: {stdout}");
+    }
 }

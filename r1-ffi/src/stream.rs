@@ -41,8 +41,13 @@ pub const R1_EVENT_ANSWER: i32 = 2;
 pub const R1_EVENT_TOKEN: i32 = 3;
 /// Counts and times. Fields: `prompt_tokens` to `decode_ns`, `charged_tokens` to `answering_ns`.
 pub const R1_EVENT_USAGE: i32 = 4;
-/// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`.
+/// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`, `flags`.
 pub const R1_EVENT_DONE: i32 = 5;
+
+/// In `flags`: the answer satisfies its grammar.
+pub const R1_EVENT_COMPLETE: u32 = 1;
+/// In `flags`: the answer has a grammar and was cut short, so that it does not satisfy it.
+pub const R1_EVENT_INCOMPLETE: u32 = 2;
 
 /// The model ended its turn, or a stop text was reached.
 pub const R1_FINISH_STOP: i32 = 1;
@@ -73,6 +78,10 @@ pub const R1_CLOSE_EOS: i32 = 6;
 pub const R1_CLOSE_LENGTH: i32 = 7;
 /// The model began a tool call inside the thought.
 pub const R1_CLOSE_TOOL: i32 = 8;
+/// A text or a line came that the host waits for.
+pub const R1_CLOSE_PATTERN: i32 = 9;
+/// The thought came to the same answer often enough.
+pub const R1_CLOSE_SETTLED: i32 = 10;
 
 /// The model chose the token.
 pub const R1_PROVENANCE_SAMPLED: i32 = 1;
@@ -133,7 +142,7 @@ pub struct r1_event {
     pub decode_ns: u64,
     /// Who chose the token: `R1_PROVENANCE_*`.
     pub provenance: i32,
-    /// 0: none are defined yet.
+    /// `R1_EVENT_COMPLETE`, `R1_EVENT_INCOMPLETE`, or neither where no grammar was given.
     pub flags: u32,
     /// Thought tokens of the prompt that counted against the budget.
     pub charged_tokens: u64,
@@ -274,7 +283,8 @@ impl Reader {
             }
             Event::Done(done) => {
                 self.end();
-                r1_event { finish: finish(done.finish), close: close(done.close), ..r1_event::of(R1_EVENT_DONE) }
+                let (finish, close, flags) = (finish(done.finish), close(done.close), complete(done.complete));
+                r1_event { finish, close, flags, ..r1_event::of(R1_EVENT_DONE) }
             }
             _ => r1_event::of(0),
         }
@@ -350,6 +360,14 @@ pub(crate) fn finish(finish: Finish) -> i32 {
     }
 }
 
+pub(crate) fn complete(complete: Option<bool>) -> u32 {
+    match complete {
+        None => 0,
+        Some(true) => R1_EVENT_COMPLETE,
+        Some(false) => R1_EVENT_INCOMPLETE,
+    }
+}
+
 pub(crate) fn close(close: CloseReason) -> i32 {
     match close {
         CloseReason::None => R1_CLOSE_NONE,
@@ -361,6 +379,8 @@ pub(crate) fn close(close: CloseReason) -> i32 {
         CloseReason::Eos => R1_CLOSE_EOS,
         CloseReason::Length => R1_CLOSE_LENGTH,
         CloseReason::Tool => R1_CLOSE_TOOL,
+        CloseReason::Pattern => R1_CLOSE_PATTERN,
+        CloseReason::Settled => R1_CLOSE_SETTLED,
         _ => R1_CLOSE_NONE,
     }
 }

@@ -1,6 +1,6 @@
 //! What a model will need, told from its header alone.
 
-use crate::cache::CacheType;
+use crate::cache::{CacheType, PageLayout};
 use crate::config::Config;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::{Error, ErrorKind, Result};
@@ -9,7 +9,7 @@ use r1_kernels::ops::PAGE;
 /// Memory that a model and one session need, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// Repacked weights.
+    /// Repacked weights; none with [`Repack::Off`](crate::Repack::Off).
     pub weights: u64,
     /// Keys and values of one session at the full context asked for. They are allocated as positions arrive.
     pub cache: u64,
@@ -38,10 +38,10 @@ impl Estimate {
         let all: u64 = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
         // A tied output is a repacked copy of the embedding table.
         let weights = if gguf.tensor("output.weight").is_some() { all - mapped } else { all };
-        let positions = context.div_ceil(PAGE as u64).checked_mul(PAGE as u64);
-        let per_position = (config.cache_values_per_position() * cache.value_bytes()) as u64;
-        let cache = positions
-            .and_then(|p| p.checked_mul(per_position))
+        let page_bytes = PageLayout::new(config, cache).page_bytes() as u64;
+        let cache = context
+            .div_ceil(PAGE as u64)
+            .checked_mul(page_bytes)
             .ok_or_else(|| Error::new(ErrorKind::Argument, format!("a context of {context} is out of range")))?;
         Ok(Estimate { weights, cache, compute: compute_bytes(config), mapped, context })
     }
@@ -60,7 +60,7 @@ fn compute_bytes(config: &Config) -> u64 {
         .map(|layer| {
             let a = layer.attention;
             let attention = 2 * a.heads * a.key_dim.max(a.value_dim) + a.kv_heads * (a.key_dim + a.value_dim);
-            attention + 2 * layer.feed_forward.width
+            attention + layer.feed_forward.inner_values(config.embedding_length)
         })
         .max()
         .unwrap_or(0);

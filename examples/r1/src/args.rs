@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use r1core::reasoning::{Boundary, Ramp};
-use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions, ThinkOptions};
+use r1core::answer::AnswerKind;
+use r1core::reasoning::{Boundary, Ramp, Sign, Until};
+use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
+use crate::output::Outcome;
+use crate::rules::RuleArgs;
 use crate::vote::VoteArgs;
 
 /// Run reasoning models of the DeepSeek-R1 family from GGUF files.
@@ -61,6 +64,17 @@ pub(crate) struct ModelArgs {
     /// How the file is read
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
+    /// Whether weights are copied into the kernels' layout
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::On)]
+    pub(crate) repack: RepackArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RepackArg {
+    /// Copy them: the fastest, for memory of the size of the file
+    On,
+    /// Use them as they lie in the file: starts at once, shares its memory with other processes
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -75,6 +89,9 @@ pub(crate) enum Load {
 pub(crate) enum Cache {
     /// Half precision
     F16,
+    /// 8-bit codes with a scale for each 32: about half the memory of f16
+    #[value(name = "q8_0")]
+    Q8_0,
     /// Single precision
     F32,
 }
@@ -162,6 +179,12 @@ pub(crate) struct ThinkArgs {
     /// Tokens kept for the answer where the number of tokens is limited
     #[arg(long, value_name = "N")]
     pub(crate) answer_reserve: Option<usize>,
+    /// Close the thought when this text comes in it; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) until: Vec<String>,
+    /// Close the thought when it has stated the same answer this many times in a row
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) until_settled: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -187,9 +210,21 @@ pub(crate) struct TemplateChoice {
     /// System message
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
-    /// Tell the template not to think, where it knows how
+    /// Put the system message in front of the first user message, as the authors of R1 advise
+    #[arg(long, requires = "system")]
+    pub(crate) system_in_user: bool,
+    /// Thoughts of earlier turns: template (it decides), keep, drop, or the characters to keep of each [default: template]
+    #[arg(long, value_name = "HOW", value_parser = history)]
+    pub(crate) history: Option<HistoryThoughts>,
+    /// Answer without a thought
     #[arg(long)]
     pub(crate) no_think: bool,
+    /// Open the thought for the model where an R1 file's template does not (files from before February 2025)
+    #[arg(long, conflicts_with = "no_think")]
+    pub(crate) force_think: bool,
+    /// A variable of the template, such as reasoning_effort=high; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) template_var: Vec<(String, String)>,
 }
 
 /// Everything that a reply depends on but its prompt.
@@ -203,6 +238,8 @@ pub(crate) struct ReplyArgs {
     pub(crate) sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) think: ThinkArgs,
+    #[command(flatten)]
+    pub(crate) rules: RuleArgs,
     #[command(flatten)]
     pub(crate) template: TemplateChoice,
 }
@@ -310,6 +347,9 @@ pub(crate) struct BenchArgs {
     /// Positions in the cache before the decode test starts
     #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
     pub(crate) depth: usize,
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
+    pub(crate) cache: Cache,
     /// Times that each test runs; the median counts
     #[arg(short = 'r', long, value_name = "N", default_value_t = 3)]
     pub(crate) repeat: usize,
@@ -358,6 +398,32 @@ pub(crate) struct DevicesArgs {
     pub(crate) json: bool,
 }
 
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("use NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn history(text: &str) -> Result<HistoryThoughts, String> {
+    match text {
+        "template" => Ok(HistoryThoughts::Template),
+        "keep" => Ok(HistoryThoughts::Keep),
+        "drop" => Ok(HistoryThoughts::Drop),
+        count => {
+            let count = count.parse().map_err(|_| "use template, keep, drop or a number of characters".to_owned());
+            count.map(HistoryThoughts::Shorten)
+        }
+    }
+}
+
+impl From<RepackArg> for Repack {
+    fn from(repack: RepackArg) -> Self {
+        match repack {
+            RepackArg::On => Repack::On,
+            RepackArg::Off => Repack::Off,
+        }
+    }
+}
+
 impl From<Load> for LoadMode {
     fn from(load: Load) -> Self {
         match load {
@@ -371,6 +437,7 @@ impl From<Cache> for CacheType {
     fn from(cache: Cache) -> Self {
         match cache {
             Cache::F16 => CacheType::F16,
+            Cache::Q8_0 => CacheType::Q8_0,
             Cache::F32 => CacheType::F32,
         }
     }
@@ -389,8 +456,10 @@ impl From<Cut> for Boundary {
 }
 
 impl ReplyArgs {
-    pub(crate) fn options(&self) -> GenerateOptions {
-        GenerateOptions { think: self.think.options(), ..self.sampling.options() }
+    pub(crate) fn options(&self) -> Outcome<GenerateOptions> {
+        let mut options = GenerateOptions { think: self.think.options(), ..self.sampling.options() };
+        self.rules.apply(&mut options)?;
+        Ok(options)
     }
 }
 
@@ -409,8 +478,18 @@ impl ThinkArgs {
             deadline_total: self.deadline.map(Duration::from_millis),
             deadline_think: self.think_deadline.map(Duration::from_millis),
             answer_reserve: self.answer_reserve,
+            until: self.until(),
             ..d
         }
+    }
+}
+
+impl ThinkArgs {
+    fn until(&self) -> Vec<Until> {
+        let texts = self.until.iter().map(|text| Until { sign: Sign::Text(text.clone()), times: 1 });
+        let sign = Sign::Answer(AnswerKind::Math);
+        let settled = self.until_settled.map(|times| Until { sign, times: times.into() });
+        texts.chain(settled).collect()
     }
 }
 

@@ -56,6 +56,16 @@ impl Part {
         self.source.get(range)
     }
 
+    /// All bytes, where they are in memory.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        self.source.bytes()
+    }
+
+    /// Lets the system take back the memory behind some bytes.
+    pub(super) fn release(&self, range: Range<u64>) {
+        self.source.release(range);
+    }
+
     /// Fills `out` from position `offset`.
     pub(super) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.source.read_exact_at(out, offset)

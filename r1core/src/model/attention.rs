@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::project::Projector;
-use super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows};
+use super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows, rows_of_task};
 use crate::cache::{KvCache, Page, PageLayout};
 use crate::config::AttentionConfig;
 use crate::weights::AttentionWeights;
@@ -94,12 +94,16 @@ fn rotate(
     rotations: &Rotations,
     xs: &mut [f32],
 ) {
-    pass.team.for_each_chunk(xs, count * config.key_dim, |row, x| {
-        if let Some(weight) = norm {
-            ops::rms_norm_heads(pass.isa, x, weight, pass.norm_eps, config.key_dim);
+    let width = count * config.key_dim;
+    let share = rows_of_task(width);
+    pass.team.for_each_chunk(xs, share * width, |task, rows| {
+        for (row, x) in (task * share..).zip(rows.chunks_exact_mut(width)) {
+            if let Some(weight) = norm {
+                ops::rms_norm_heads(pass.isa, x, weight, pass.norm_eps, config.key_dim);
+            }
+            let (cos, sin) = rotations.row(row);
+            ops::Rope::rotate(pass.isa, config.rope_kind, cos, sin, x, config.key_dim);
         }
-        let (cos, sin) = rotations.row(row);
-        ops::Rope::rotate(pass.isa, config.rope_kind, cos, sin, x, config.key_dim);
     });
 }
 
@@ -139,17 +143,9 @@ fn store(
                 let key = keys[row * key_row..][..key_row].chunks_exact(config.key_dim);
                 let value = values[row * value_row..][..value_row].chunks_exact(config.value_dim);
                 for (head, (key, value)) in key.zip(value).enumerate() {
-                    let (k, v) = task.layout.ranges(layer, head);
-                    match task.page {
-                        Page::F16(data) => {
-                            ops::store_k(pass.isa, &mut data[k], slot, key);
-                            ops::store_v(pass.isa, &mut data[v], slot, value);
-                        }
-                        Page::F32(data) => {
-                            ops::store_k(pass.isa, &mut data[k], slot, key);
-                            ops::store_v(pass.isa, &mut data[v], slot, value);
-                        }
-                    }
+                    let (keys, values) = task.layout.places(layer, head);
+                    task.page.store_column(pass.isa, keys, slot, key);
+                    task.page.store_row(pass.isa, values, slot, value);
                 }
             }
         }

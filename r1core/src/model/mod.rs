@@ -13,11 +13,12 @@ use std::sync::Arc;
 use crate::cancel::CancelToken;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
+use crate::constraint::{Constraints, Grammar, Parser, ScriptLock, Scripts};
 use crate::gguf::{Gguf, LoadMode};
 use crate::progress::ProgressFn;
 use crate::reasoning::ThinkTags;
 use crate::tokenizer::Tokenizer;
-use crate::weights::Weights;
+use crate::weights::{Repack, Weights};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::{Isa, Level, ops::Rope};
 
@@ -26,6 +27,8 @@ use r1_kernels::{Isa, Level, ops::Rope};
 pub struct ModelOptions {
     /// How the file is read; mapped by default.
     pub load: LoadMode,
+    /// Whether the weights are copied into the kernels' layout; they are by default.
+    pub repack: Repack,
     /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
     /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
     pub kernels: Option<String>,
@@ -58,6 +61,7 @@ struct Inner {
     template: Option<String>,
     name: Option<String>,
     isa: Isa,
+    constraints: Constraints,
 }
 
 impl Model {
@@ -99,9 +103,20 @@ impl Model {
         let template = template_text(metadata)?.map(str::to_owned);
         let name = metadata.str("general.name").ok().flatten().map(str::to_owned);
         let gguf = Arc::new(gguf);
-        let weights = Weights::load(&gguf, &config, &options.cancel, options.progress.as_ref())?;
+        let weights = Weights::load(&gguf, &config, isa, options.repack, &options.cancel, options.progress.as_ref())?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
-        Ok(Model { inner: Arc::new(Inner { config, weights, ropes, tokenizer, template, name, isa }) })
+        Ok(Model {
+            inner: Arc::new(Inner {
+                config,
+                weights,
+                ropes,
+                tokenizer,
+                template,
+                name,
+                isa,
+                constraints: Constraints::default(),
+            }),
+        })
     }
 
     /// The checked numbers and layers.
@@ -135,7 +150,17 @@ impl Model {
 
     /// The tags around this model's thoughts, told from its vocabulary and its chat template; `None` where it has none.
     pub fn think_tags(&self) -> Option<ThinkTags> {
-        ThinkTags::find(&|text| self.tokenizer().token_id(text), self.template_text())
+        ThinkTags::find(&|text| self.tokenizer().special_id(text), self.template_text())
+    }
+
+    /// The lock to some scripts, made once and shared.
+    pub(crate) fn script_lock(&self, scripts: &Scripts) -> Arc<ScriptLock> {
+        self.inner.constraints.lock(self.tokenizer(), self.config().vocabulary, scripts)
+    }
+
+    /// A parser at the beginning of a text of this grammar.
+    pub(crate) fn parser(&self, grammar: &Grammar) -> Result<Parser> {
+        self.inner.constraints.parser(self.tokenizer(), grammar)
     }
 
     /// The kernels that run.
@@ -143,7 +168,7 @@ impl Model {
         self.inner.isa.name()
     }
 
-    /// Memory that the repacked weights take, in bytes.
+    /// Memory that the repacked weights take, in bytes; 0 where they stay in the file ([`Repack::Off`]).
     pub fn weight_bytes(&self) -> usize {
         self.inner.weights.bytes()
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::gate::Gate;
 use super::profiles::Profiles;
 use super::text::Text;
 use super::{Done, Event, Finish, GenerateOptions, Provenance, TokenEvent, Usage};
@@ -18,6 +19,7 @@ pub(super) struct Sequencer {
     model: Model,
     profiles: Profiles,
     control: ThinkControl,
+    gate: Gate,
     text: Text,
     usage: Usage,
     max_tokens: usize,
@@ -52,11 +54,14 @@ impl Sequencer {
         let words = Words {
             encode: &|text| tokenizer.encode_bytes(text, EncodeOptions::default()),
             ends: if options.ignore_end { &[] } else { tokenizer.ends_of_generation() },
+            special: &|text| tokenizer.special_id(text),
         };
+        let control = ThinkControl::new(tags, initial, &options.think, words)?;
         Ok(Sequencer {
             model: model.clone(),
             profiles: Profiles::new(&options.sampler, options.think.answering.as_ref())?,
-            control: ThinkControl::new(tags, initial, &options.think, words)?,
+            gate: Gate::new(model, &control, options)?,
+            control,
             text: Text::new(&options.stop),
             usage: Usage::default(),
             max_tokens: options.max_tokens.unwrap_or(usize::MAX),
@@ -88,9 +93,9 @@ impl Sequencer {
     pub(super) fn prompt_read(&mut self, prompt: &[u32], cached: usize, time: Duration) {
         self.usage = Usage { prompt: prompt.len(), cached, prefill: time, ..self.usage };
         let machine = self.control.machine();
-        let open = machine.tags().filter(|_| self.charge_prompt && machine.phase() == Phase::Thinking);
         let piece = |id| self.model.tokenizer().piece(id).unwrap_or_default();
-        let charged = open.map_or(0, |tags| tags.thought_tokens(prompt, piece));
+        let charges = self.charge_prompt && machine.phase() == Phase::Thinking;
+        let charged = if charges { machine.thought_tokens(prompt, piece) } else { 0 };
         let tokens = self.max_tokens.min(self.context.saturating_sub(prompt.len()));
         self.control.begin(tokens, charged, time);
     }
@@ -98,20 +103,25 @@ impl Sequencer {
     /// Chooses the tokens from `position` on, from the logits before it, and queues their events.
     ///
     /// # Errors
-    /// `State` where no token is possible; `Argument` for a bias on a token outside the vocabulary.
+    /// `State` where no token is possible; `Argument` for a bias on a token outside the vocabulary; `Limit` and
+    /// `Internal` where the grammar cannot be followed.
     pub(super) fn next(&mut self, logits: &[f32], position: usize) -> Result<Next<'_>> {
+        if self.gate.is_over() {
+            return Ok(self.end(Finish::Stop));
+        }
         if self.control.machine().counters().generated() >= self.max_tokens as u64 {
             return Ok(self.end(Finish::Length));
         }
         let full = if position >= self.context { Finish::Context } else { Finish::Length };
         let phase = self.control.machine().phase();
+        self.gate.prepare(&self.control)?;
         let sampled = match self.control.plan() {
-            Plan::Sample(steer) => self.profiles.sample(phase, logits, position as u64, steer)?,
+            Plan::Sample(steer) => self.profiles.sample(phase, logits, position as u64, self.gate.steer(steer))?,
             Plan::Force => return Ok(self.force(logits)),
             Plan::Full => return Ok(self.end(full)),
             Plan::Late => return Ok(self.end(Finish::Deadline)),
         };
-        let bytes = text_of(self.model.tokenizer(), &self.control, sampled.id);
+        let bytes = text_of(self.model.tokenizer(), sampled.id);
         let is_end = self.model.tokenizer().is_end_of_generation(sampled.id) && !self.ignore_end;
         match self.control.judge(sampled.id, bytes, is_end) {
             Verdict::Commit => {}
@@ -124,11 +134,15 @@ impl Sequencer {
         if position >= self.context {
             return Ok(self.end(Finish::Context));
         }
+        if self.gate.crosses(&self.control, sampled.id, bytes) {
+            return Ok(if self.control.write_tag() { self.force(logits) } else { self.end(full) });
+        }
         if let Some(count) = self.logprobs {
             let (id, logprob, top) = (sampled.id, Some(sampled.logprob), top_logprobs(logits, count));
             self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Sampled }));
         }
         self.profiles.accept(sampled.id);
+        self.gate.accept(&mut self.control, sampled.id, bytes)?;
         if self.text.push(self.control.accept(sampled.id, bytes)) {
             return Ok(self.end(Finish::Stop));
         }
@@ -141,6 +155,10 @@ impl Sequencer {
     fn force(&mut self, logits: &[f32]) -> Next<'_> {
         self.run.clear();
         self.run.extend_from_slice(self.control.forced());
+        if self.gate.is_in_tag() {
+            self.control.drop_tag(true);
+        }
+        self.gate.skip();
         for (i, &id) in self.run.iter().enumerate() {
             if let Some(count) = self.logprobs {
                 let first = i == 0;
@@ -148,7 +166,7 @@ impl Sequencer {
                     if first { (Some(log_prob(logits, id)), top_logprobs(logits, count)) } else { (None, Vec::new()) };
                 self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Forced }));
             }
-            let bytes = text_of(self.model.tokenizer(), &self.control, id);
+            let bytes = text_of(self.model.tokenizer(), id);
             if self.text.push(self.control.accept_forced(id, bytes)) {
                 return self.end(Finish::Stop);
             }
@@ -160,6 +178,10 @@ impl Sequencer {
     pub(super) fn end(&mut self, finish: Finish) -> Next<'_> {
         if std::mem::replace(&mut self.ended, true) {
             return Next::End;
+        }
+        let complete = self.gate.is_complete().map(|complete| complete && !self.text.is_stopped());
+        if self.gate.is_in_tag() {
+            self.control.drop_tag(false);
         }
         self.text.finish(self.control.finish());
         let counts = self.control.machine().counters();
@@ -176,7 +198,7 @@ impl Sequencer {
             ..self.usage
         };
         self.text.queue(Event::Usage(self.usage));
-        self.text.queue(Event::Done(Done { finish, close: self.control.machine().close_reason() }));
+        self.text.queue(Event::Done(Done { finish, close: self.control.machine().close_reason(), complete }));
         Next::End
     }
 
@@ -188,11 +210,8 @@ impl Sequencer {
     }
 }
 
-/// The bytes that a token adds to the text. Control tokens have none: tags are known by their ids. A control token that
-/// begins a tool call is text nevertheless where it closes thoughts, for the host has to see it.
-fn text_of<'a>(tokenizer: &'a Tokenizer, control: &ThinkControl, id: u32) -> &'a [u8] {
-    let bytes = tokenizer.piece(id).unwrap_or_default();
+/// The bytes that a token adds to the text. Control tokens have none: tags are known by their tokens.
+fn text_of(tokenizer: &Tokenizer, id: u32) -> &[u8] {
     let is_control = tokenizer.kind(id) == Some(TokenKind::Control);
-    let begins_call = || control.machine().tags().is_some_and(|tags| tags.implicit.iter().any(|tag| tag == bytes));
-    if is_control && !begins_call() { &[] } else { bytes }
+    if is_control { &[] } else { tokenizer.piece(id).unwrap_or_default() }
 }

@@ -18,6 +18,27 @@ use crate::format::*;
 /// Rows of a group.
 pub(super) const ROWS: usize = 16;
 
+/// A cache line: what a 512-bit load wants to be aligned to.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub(super) struct Line([u8; 64]);
+
+impl Line {
+    pub(super) const ZERO: Line = Line([0; 64]);
+
+    /// The bytes of lines.
+    pub(super) fn bytes(lines: &[Line]) -> &[u8] {
+        // SAFETY: lines are bytes without padding.
+        unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), size_of_val(lines)) }
+    }
+
+    /// The bytes of lines, to write.
+    pub(super) fn bytes_mut(lines: &mut [Line]) -> &mut [u8] {
+        // SAFETY: lines are bytes without padding, borrowed uniquely.
+        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), size_of_val(lines)) }
+    }
+}
+
 /// Four bytes of each of 16 rows.
 pub(super) type Plane = [[u8; 4]; ROWS];
 

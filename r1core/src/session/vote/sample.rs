@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::sequencer::{Next, Sequencer};
-use super::super::{Event, Finish, GenerateOptions, Session, Usage};
-use super::VoteSample;
+use super::super::{Done, Event, Finish, GenerateOptions, Session, Usage};
+use super::{VoteHandle, VoteSample};
 use crate::Result;
 use crate::cache::KvCache;
 use crate::model::{Step, Wanted};
@@ -22,13 +22,20 @@ pub(super) struct Sample {
     thought: String,
     text: String,
     usage: Usage,
-    end: Option<(Finish, CloseReason)>,
+    end: Option<Done>,
 }
 
 impl Sample {
-    /// A sample right behind the prompt that `session` holds, with its first token chosen.
-    pub(super) fn start(session: &Session, tail: &str, index: usize, options: &GenerateOptions) -> Result<Sample> {
+    /// A sample right behind the prompt that `session` holds, made known to `handle` and with its first token chosen.
+    pub(super) fn start(
+        session: &Session,
+        tail: &str,
+        index: usize,
+        options: &GenerateOptions,
+        handle: &VoteHandle,
+    ) -> Result<Sample> {
         let mut sequencer = Sequencer::new(session.model(), session.context(), tail, options)?;
+        handle.enter(index, sequencer.think_handle());
         sequencer.prompt_read(session.tokens(), session.tokens().len(), Duration::ZERO);
         let mut sample = Sample {
             index,
@@ -43,6 +50,10 @@ impl Sample {
         };
         sample.choose(session.logits()?)?;
         Ok(sample)
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     pub(super) fn cache(&self) -> &KvCache {
@@ -83,7 +94,7 @@ impl Sample {
                 Event::Thought(text) => self.thought += &text,
                 Event::Answer(text) => self.text += &text,
                 Event::Usage(usage) => self.usage = usage,
-                Event::Done(done) => self.end = Some((done.finish, done.close)),
+                Event::Done(done) => self.end = Some(done),
                 _ => {}
             }
         }
@@ -93,7 +104,8 @@ impl Sample {
     pub(super) fn finish(mut self) -> VoteSample {
         self.sequencer.end(Finish::Cancelled);
         self.take_events();
-        let (finish, close) = self.end.unwrap_or((Finish::Cancelled, CloseReason::None));
+        let cancelled = Done { finish: Finish::Cancelled, close: CloseReason::None, complete: None };
+        let Done { finish, close, complete } = self.end.unwrap_or(cancelled);
         VoteSample {
             index: self.index,
             answer: None,
@@ -103,6 +115,7 @@ impl Sample {
             usage: self.usage,
             finish,
             close,
+            complete,
         }
     }
 }
