@@ -45,6 +45,7 @@ pub struct Shape {
     pub vocabulary: usize,
     pub experts: Option<Experts>,
     pub latent: Option<Latent>,
+    pub seed: u64,
     /// Factor of a context extended by YaRN from 64 positions.
     pub yarn: Option<f32>,
 }
@@ -123,6 +124,7 @@ impl Shape {
             head_dim: 64,
             feed_forward: 512,
             vocabulary: 320,
+            seed: 7,
         }
     }
 
@@ -137,7 +139,7 @@ impl Shape {
 
     /// The file, for tests that change it before they write it.
     pub fn writer(&self) -> GgufWriter {
-        let (a, random) = (self.architecture, &mut Random::new(7));
+        let (a, random) = (self.architecture, &mut Random::new(self.seed));
         let (d, qs, kvs) = (self.width, self.heads * self.head_dim, self.kv_heads * self.head_dim);
         let key = |k: &str| format!("{a}.{k}");
         let mut w = vocabulary(GgufWriter::new().str("general.architecture", a), self.vocabulary)
@@ -224,6 +226,9 @@ impl Shape {
         if a == "llama" {
             let factors: Vec<f32> = (0..self.head_dim / 2).map(|i| 1.0 + i as f32 / 8.0).collect();
             w = w.tensor(TensorSpec::f32("rope_freqs.weight", &[factors.len() as u64], &factors));
+        }
+        if a == "qwen2moe" {
+            w = w.tensor(self.matrix(random, "output.weight", d, self.vocabulary));
         }
         w.tensor(vector(random, "output_norm.weight", d, 1.0))
     }
@@ -390,12 +395,18 @@ fn set_scales(format: &str, block: &mut [u8], random: &mut Random) {
     }
 }
 
+/// The half float of a small number, its low bits cut off.
 fn half_bits(value: f32) -> u16 {
-    // Exact enough for test data: truncates the mantissa, flushes subnormals.
     let bits = value.to_bits();
     let exponent = ((bits >> 23) & 0xff) as i32 - 127 + 15;
     let sign = ((bits >> 16) & 0x8000) as u16;
-    if exponent <= 0 { sign } else { sign | (exponent as u16) << 10 | ((bits >> 13) & 0x3ff) as u16 }
+    let significand = (bits & 0x7f_ffff) | 0x80_0000;
+    match exponent {
+        ..-9 => sign,
+        // Subnormal: the leading one is written out.
+        -9..=0 => sign | (significand >> (14 - exponent)) as u16,
+        _ => sign | (exponent as u16) << 10 | ((bits >> 13) & 0x3ff) as u16,
+    }
 }
 
 fn vector(random: &mut Random, name: &str, len: usize, mean: f32) -> TensorSpec {

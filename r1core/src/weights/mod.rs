@@ -46,8 +46,8 @@ pub(crate) struct Linear {
 }
 
 impl Weights {
-    /// Reads and checks every weight and repacks it where `repack` says so. Reports progress in bytes of the file;
-    /// stops between groups of rows when `cancel` fires.
+    /// Reads and checks every weight and repacks it where `repack` says so. Reports progress in bytes of the file; stops
+    /// between groups of rows when `cancel` fires.
     pub(crate) fn load(
         gguf: &Arc<Gguf>,
         config: &Config,
@@ -56,9 +56,12 @@ impl Weights {
         cancel: &CancelToken,
         progress: Option<&ProgressFn>,
     ) -> Result<Weights> {
-        let total: u64 = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
-        let team = Team::new(if repack == Repack::On { default_threads() } else { 1 });
-        let packer = Packer::new(isa, &team, usize::try_from(total).unwrap_or(usize::MAX));
+        let bytes = |wanted: &dyn Fn(&TensorInfo) -> bool| -> u64 {
+            gguf.tensors().iter().filter(|t| wanted(t)).map(TensorInfo::byte_len).sum()
+        };
+        let (total, packed) = (bytes(&|_| true), bytes(&|tensor| repack.packs(tensor)));
+        let team = Team::new(if packed > 0 { default_threads() } else { 1 });
+        let packer = Packer::new(isa, &team, usize::try_from(packed).unwrap_or(usize::MAX));
         let mut loader = Loader { gguf, packer, repack, cancel, progress, done: 0, total };
         let d = config.embedding_length;
         let table = loader.tensor("token_embd.weight")?;
