@@ -390,6 +390,14 @@ fn set_scales(format: &str, block: &mut [u8], random: &mut Random) {
         }
         "Q6_K" => put(208, 0.000_04),
         "IQ4_XS" => put(0, 0.000_04),
+        "IQ2_XXS" | "IQ2_XS" | "IQ2_S" => put(0, 0.000_9),
+        "IQ3_XXS" => put(0, 0.000_35),
+        "IQ3_S" => put(0, 0.000_3),
+        "IQ1_S" => put(0, 0.007),
+        // 0.0068, in the high nibbles of four u16.
+        "IQ1_M" => (0..4).for_each(|i| block[49 + 2 * i] = block[49 + 2 * i] & 15 | [0, 0, 15, 1][i] << 4),
+        "TQ1_0" => put(52, 0.06),
+        "TQ2_0" => put(64, 0.06),
         "MXFP4" => block[0] = 120 + (random.next() % 3) as u8,
         other => panic!("no scales known for {other}"),
     }

@@ -35,6 +35,7 @@ fn main() -> Result<()> {
         return Err(format!("{format} is not a format that can be computed with").into());
     }
     let mut shape = Shape::new(kind, format.leak());
+    shape.yarn = args.value("--yarn")?.or(shape.yarn);
     fn set(args: &mut Args, name: &str, number: &mut usize) -> Result<()> {
         if let Some(value) = args.value(name)? {
             *number = value;
@@ -59,7 +60,6 @@ fn main() -> Result<()> {
         set(&mut args, "--shared", &mut experts.shared)?;
         experts.fused = args.flag("--fused");
     }
-    shape.yarn = args.value("--yarn")?.or(shape.yarn);
     if let Some(latent) = &mut shape.latent {
         set(&mut args, "--q-lora-rank", &mut latent.q_lora_rank)?;
         set(&mut args, "--kv-lora-rank", &mut latent.kv_lora_rank)?;
