@@ -4,13 +4,15 @@
     pip install gguf numpy
     reference.py FILE.gguf OUT.dump < IDS      one line of ids on stdin; logits of every position, as `compare` reads them
 
-Architectures llama, qwen2, qwen3, gemma3 and deepseek2, with experts too (qwen2moe, qwen3moe), any block format that the
-gguf package decodes. llama.cpp's own pass over f32 weights is a worse truth: its activations of gemma3 go through a table
+Every architecture that r1core runs, with experts too, any block format that the gguf package decodes. llama.cpp's own pass over f32 weights is a worse truth: its activations of gemma3 go through a table
 of half floats.
 """
 import struct, sys
 import numpy as np
 import gguf
+
+
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3", "smollm3", "glm4", "phi3", "qwen2moe", "qwen3moe", "deepseek", "deepseek2")
 
 
 class File:
@@ -61,15 +63,16 @@ def frequencies(f, n_rot, base, scaled=True):
 
 
 def rope(x, turns, interleaved):
-    """x: (positions, heads, head size); pairs are neighbours (llama) or halves (the others)."""
-    (frequency, length), half = turns, x.shape[-1] // 2
+    """x: (positions, heads, head size), of which the first values turn; pairs are neighbours or halves."""
+    (frequency, length), half = turns, len(turns[0])
+    x, rest = x[..., :2 * half], x[..., 2 * half:]
     angle = np.arange(x.shape[0])[:, None] * frequency
     cos, sin = length * np.cos(angle)[:, None, :], length * np.sin(angle)[:, None, :]
     a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else (x[..., :half], x[..., half:])
     out = np.empty_like(x)
     (first, second) = (out[..., 0::2], out[..., 1::2]) if interleaved else (out[..., :half], out[..., half:])
     first[...], second[...] = a * cos - b * sin, a * sin + b * cos
-    return out
+    return np.concatenate([out, rest], axis=-1)
 
 
 def attention(q, k, v, window, scale=None):
@@ -178,31 +181,37 @@ def hidden_states(f, ids):
         def linear(name, y):
             bias = t(name + ".bias")
             return y @ t(name + ".weight").T + (0.0 if bias is None else bias)
-        local = gemma and i % 6 != 5
+        period = f.key("attention.sliding_window_pattern", 6)
+        local = gemma and i % period != period - 1
         y = rms_norm(x, t("attn_norm.weight"), eps)
         if f.arch == "deepseek2":
             y = linear("attn_output", latent_attention(f, t, y, eps, heads))
         else:
-            q = linear("attn_q", y).reshape(len(ids), heads, size)
-            k = linear("attn_k", y).reshape(len(ids), kv_heads, size)
-            v = linear("attn_v", y).reshape(len(ids), kv_heads, -1)
+            if t("attn_qkv.weight") is not None:
+                parts = np.split(linear("attn_qkv", y), [heads * size, (heads + kv_heads) * size], axis=1)
+            else:
+                parts = [linear(f"attn_{part}", y) for part in "qkv"]
+            q, k, v = (part.reshape(len(ids), count, -1) for part, count in zip(parts, (heads, kv_heads, kv_heads)))
             if t("attn_q_norm.weight") is not None:
                 q, k = rms_norm(q, t("attn_q_norm.weight"), eps), rms_norm(k, t("attn_k_norm.weight"), eps)
             turns = frequencies(f, f.key("rope.dimension_count", size), 10000.0 if local else base, not local)
-            turn = lambda z: rope(z, turns, f.arch == "llama")
+            still = f.arch == "smollm3" and i % 4 == 3
+            neighbours = f.arch in ("llama", "smollm3", "glm4", "deepseek")
+            turn = lambda z: z if still else rope(z, turns, neighbours)
             y = linear("attn_output", attention(turn(q), turn(k), v, window if local else 0))
-        x = x + (rms_norm(y, t("post_attention_norm.weight"), eps) if gemma else y)
+        def post(name, y): return y if t(name) is None else rms_norm(y, t(name), eps)
+        x = x + post("post_attention_norm.weight", y)
         y = rms_norm(x, t("ffn_norm.weight"), eps)
         if t("ffn_gate_inp.weight") is not None:
             x = x + experts(f, t, y)
             continue
-        gate = linear("ffn_gate", y)
+        both = t("ffn_gate.weight") is None
+        gate, up = np.split(linear("ffn_up", y), 2, axis=1) if both else (linear("ffn_gate", y), linear("ffn_up", y))
         if gemma:
             gate = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3)))
         else:
             gate = silu(gate)
-        y = linear("ffn_down", gate * linear("ffn_up", y))
-        x = x + (rms_norm(y, t("post_ffw_norm.weight"), eps) if gemma else y)
+        x = x + post("post_ffw_norm.weight", linear("ffn_down", gate * up))
     return rms_norm(x, f.tensor("output_norm.weight"), eps)
 
 
@@ -210,7 +219,7 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     f = File(sys.argv[1])
-    if f.arch not in ("llama", "qwen2", "qwen3", "gemma3", "qwen2moe", "qwen3moe", "deepseek2"):
+    if f.arch not in ARCHITECTURES:
         sys.exit(f"architecture {f.arch} is not supported")
     x = hidden_states(f, np.array(sys.stdin.readline().split(), dtype=np.int64))
     head = f.tensor("output.weight" if "output.weight" in f.tensors else "token_embd.weight").T

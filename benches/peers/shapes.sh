@@ -14,7 +14,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
 PATH=${CARGO_TARGET_DIR:-$here/target}/release:$PATH
 mkdir -p "$work"
-[ $# -ge 1 ] || set -- llama llama-moe qwen2 qwen2moe qwen3 qwen3moe gemma3
+[ $# -ge 1 ] || set -- llama llama-moe qwen2 qwen2moe qwen3 qwen3moe gemma3 smollm3 glm4 phi3 deepseek-moe \
+    deepseek2 deepseek2-merged deepseek2-moe deepseek2-lite-moe
 
 # Ids without meaning, the same every time.
 awk -v n="${POSITIONS:-1000}" 'BEGIN { s = 1; for (i = 0; i < n; i++) { s = (s * 48271) % 2147483647; printf "%d ", s % 320 } print "" }' \

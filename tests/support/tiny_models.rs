@@ -77,7 +77,7 @@ pub struct Experts {
 }
 
 /// Every kind of model: the architectures, with experts and without, in all forms.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 15] = [
     "llama",
     "llama-moe",
     "qwen2",
@@ -85,6 +85,10 @@ pub const KINDS: [&str; 11] = [
     "qwen3",
     "qwen3moe",
     "gemma3",
+    "smollm3",
+    "glm4",
+    "phi3",
+    "deepseek-moe",
     "deepseek2",
     "deepseek2-merged",
     "deepseek2-moe",
@@ -106,7 +110,7 @@ impl Shape {
             count: 8,
             used: if kind == "qwen2moe" { 4 } else { 2 },
             width: 256,
-            leading_dense: usize::from(latent.is_some()),
+            leading_dense: usize::from(architecture.starts_with("deepseek")),
             shared: 1,
             fused: false,
         });
@@ -117,7 +121,8 @@ impl Shape {
             yarn: latent.is_some().then_some(40.0),
             architecture,
             format,
-            layers: 2,
+            // Every fourth layer of smollm3 differs.
+            layers: if architecture == "smollm3" { 4 } else { 2 },
             width: 256,
             heads: 4,
             kv_heads: 2,
@@ -163,6 +168,9 @@ impl Shape {
                 .f32(&key("rope.scaling.factor"), factor)
                 .u32(&key("rope.scaling.original_context_length"), 64);
         }
+        if matches!(a, "glm4" | "phi3") {
+            w = w.u32(&key("rope.dimension_count"), self.head_dim as u32 / 2);
+        }
         if a == "gemma3" {
             w = w.u32(&key("attention.sliding_window"), 24).u32(&key("attention.sliding_window_pattern"), 2);
         }
@@ -171,7 +179,7 @@ impl Shape {
             if a != "llama" {
                 w = w.u32(&key("expert_feed_forward_length"), experts.width as u32);
             }
-            if self.latent.is_some() {
+            if a.starts_with("deepseek") {
                 w = w.u32(&key("expert_shared_count"), experts.shared as u32).f32(&key("expert_weights_scale"), 2.5);
             }
             if self.kind == "deepseek2-moe" {
@@ -198,6 +206,7 @@ impl Shape {
             w = w.tensor(vector(random, &name("attn_norm.weight"), d, 1.0));
             w = match &self.latent {
                 Some(latent) => self.latent_tensors(w, random, il, latent),
+                None if a == "phi3" => w.tensor(self.matrix(random, &name("attn_qkv.weight"), d, qs + 2 * kvs)),
                 None => w
                     .tensor(self.matrix(random, &name("attn_q.weight"), d, qs))
                     .tensor(self.matrix(random, &name("attn_k.weight"), d, kvs))
@@ -213,7 +222,7 @@ impl Shape {
                 w = w.tensor(vector(random, &name("attn_q_norm.weight"), self.head_dim, 1.0));
                 w = w.tensor(vector(random, &name("attn_k_norm.weight"), self.head_dim, 1.0));
             }
-            if a == "gemma3" {
+            if matches!(a, "gemma3" | "glm4") {
                 w = w.tensor(vector(random, &name("post_attention_norm.weight"), d, 1.0));
                 w = w.tensor(vector(random, &name("post_ffw_norm.weight"), d, 1.0));
             }
@@ -283,6 +292,15 @@ impl Shape {
     /// Gate, up and down of a dense block or of the shared expert.
     fn gated(&self, w: GgufWriter, random: &mut Random, il: usize, suffix: &str, width: usize) -> GgufWriter {
         let name = |part: &str| format!("blk.{il}.ffn_{part}{suffix}.weight");
+        if matches!(self.architecture, "glm4" | "phi3") {
+            // Gate rows, then up rows.
+            return w.tensor(self.matrix(random, &name("up"), self.width, 2 * width)).tensor(self.matrix(
+                random,
+                &name("down"),
+                width,
+                self.width,
+            ));
+        }
         w.tensor(self.matrix(random, &name("gate"), self.width, width))
             .tensor(self.matrix(random, &name("up"), self.width, width))
             .tensor(self.matrix(random, &name("down"), width, self.width))
@@ -308,7 +326,7 @@ impl Shape {
         if self.kind == "deepseek2-moe" {
             w = w.tensor(vector(random, &format!("blk.{il}.exp_probs_b.bias"), count, 0.0));
         }
-        if self.latent.is_some() {
+        if self.architecture.starts_with("deepseek") {
             w = self.gated(w, random, il, "_shexp", experts.shared * width);
         }
         if self.architecture == "qwen2moe" {
@@ -357,29 +375,31 @@ fn r1_format(name: &str) -> r1core::Format {
     r1core::Format::all().find(|f| f.name() == name).unwrap()
 }
 
-/// Sets a block's scales so that its values have a standard deviation of about 0.05.
+/// Sets a block's scales so that its values have a standard deviation of about 0.05. Formats whose codes are not
+/// symmetric get scales of both signs, so that the mean is zero: a mean that all weights share would drown the rest.
 fn set_scales(format: &str, block: &mut [u8], random: &mut Random) {
+    let sign = if random.next() & 1 == 0 { 1.0 } else { -1.0 };
     let mut put = |at: usize, value: f32| block[at..at + 2].copy_from_slice(&half_bits(value).to_le_bytes());
     match format {
         "F32" => block.copy_from_slice(&(random.normal() * 0.05).to_le_bytes()),
         "F16" => put(0, random.normal() * 0.05),
         "BF16" => block.copy_from_slice(&((random.normal() * 0.05).to_bits() >> 16).to_le_bytes()[..2]),
-        "Q4_0" | "IQ4_NL" => put(0, if format == "Q4_0" { 0.01 } else { 0.0008 }),
+        "Q4_0" | "IQ4_NL" => put(0, sign * if format == "Q4_0" { 0.01 } else { 0.0008 }),
         "Q4_1" => {
             put(0, 0.01);
             put(2, -0.075);
         }
-        "Q5_0" => put(0, 0.005),
+        "Q5_0" => put(0, sign * 0.005),
         "Q5_1" => {
             put(0, 0.005);
             put(2, -0.0775);
         }
-        "Q8_0" => put(0, 0.0007),
+        "Q8_0" => put(0, sign * 0.0007),
         "Q2_K" => {
             put(80, 0.005);
             put(82, 0.0075);
         }
-        "Q3_K" => put(108, 0.001),
+        "Q3_K" => put(108, sign * 0.001),
         "Q4_K" => {
             put(0, 0.000_15);
             put(2, 0.001_1);
@@ -388,8 +408,8 @@ fn set_scales(format: &str, block: &mut [u8], random: &mut Random) {
             put(0, 0.000_075);
             put(2, 0.001_1);
         }
-        "Q6_K" => put(208, 0.000_04),
-        "IQ4_XS" => put(0, 0.000_04),
+        "Q6_K" => put(208, sign * 0.000_04),
+        "IQ4_XS" => put(0, sign * 0.000_04),
         "IQ2_XXS" | "IQ2_XS" | "IQ2_S" => put(0, 0.000_9),
         "IQ3_XXS" => put(0, 0.000_35),
         "IQ3_S" => put(0, 0.000_3),

@@ -25,6 +25,8 @@ pub struct Architecture {
     pub scaled_embedding: bool,
     /// Some layers see only a window of positions and rotate with a base of their own.
     pub windows: Option<Windows>,
+    /// Every layer of this number does not rotate queries and keys at all: 4 means the 4th, the 8th ...
+    pub unrotated: Option<usize>,
     /// How experts are used where the file names some; `None` where the architecture has none.
     pub experts: Option<ExpertRule>,
 }
@@ -79,6 +81,7 @@ const PLAIN: Architecture = Architecture {
     gate: Gate::Silu,
     scaled_embedding: false,
     windows: None,
+    unrotated: None,
     experts: None,
 };
 
@@ -103,6 +106,9 @@ pub const ARCHITECTURES: &[Architecture] = &[
         experts: Some(ExpertRule { width_of_all: true, ..SOFTMAX }),
         ..PLAIN
     },
+    Architecture { name: "smollm3", rope: RopeKind::Norm, unrotated: Some(4), ..PLAIN },
+    Architecture { name: "glm4", rope: RopeKind::Norm, post_norms: true, ..PLAIN },
+    Architecture { name: "phi3", ..PLAIN },
     Architecture {
         name: "gemma3",
         qk_norm: true,
@@ -110,6 +116,12 @@ pub const ARCHITECTURES: &[Architecture] = &[
         gate: Gate::Gelu,
         scaled_embedding: true,
         windows: Some(Windows { period: 6, rope_base: 10_000.0 }),
+        ..PLAIN
+    },
+    Architecture {
+        name: "deepseek",
+        rope: RopeKind::Norm,
+        experts: Some(ExpertRule { normalise: false, ..SOFTMAX }),
         ..PLAIN
     },
     Architecture {

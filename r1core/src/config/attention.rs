@@ -167,6 +167,12 @@ impl GroupedConfig {
         if let Some(windows) = &windows {
             ropes.push(RopeScaling { base: windows.rope_base, n_rot: rotated, ..RopeScaling::default() });
         }
+        let still = ropes.len();
+        if architecture.unrotated.is_some() {
+            // An angle of zero at every position.
+            ropes.push(RopeScaling { freq_scale: 0.0, n_rot: rotated, ..RopeScaling::default() });
+        }
+        let is_still = |il: usize| architecture.unrotated.is_some_and(|period| (il + 1).is_multiple_of(period));
         let scale = grouped_scale(keys, architecture, layers, embedding_length, heads[0], key_dim)?;
         let block = |(il, (&heads, &kv_heads)): (usize, (&usize, &usize))| {
             if heads % kv_heads != 0 {
@@ -184,7 +190,7 @@ impl GroupedConfig {
                 value_dim,
                 scale,
                 window: windowed.map(|w| w.positions),
-                rope: usize::from(windowed.is_some()),
+                rope: if is_still(il) { still } else { usize::from(windowed.is_some()) },
                 rope_kind: architecture.rope,
                 qkv_bias: architecture.qkv_bias,
                 qk_norm: architecture.qk_norm,

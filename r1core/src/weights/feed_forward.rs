@@ -101,9 +101,18 @@ impl Loader<'_> {
         })
     }
 
-    /// Gate, up and down matrices whose names end with `suffix`.
+    /// Gate, up and down matrices whose names end with `suffix`. Where there is no gate, `up` holds its rows, then those
+    /// of `up` (Phi and GLM).
     fn gated(&mut self, il: usize, suffix: &str, d: usize, width: usize) -> Result<GatedWeights> {
         let name = |part: &str| format!("blk.{il}.ffn_{part}{suffix}");
+        let up = self.gguf.tensor(&format!("{}.weight", name("up")));
+        let both = up.is_some_and(|up| up.dims().get(1) == Some(&(2 * width as u64)));
+        if both && self.gguf.tensor(&format!("{}.weight", name("gate"))).is_none() {
+            let mut halves = self.stack(&name("up"), [d, width, 2], &[d, 2 * width], &[2 * width])?.into_iter();
+            if let (Some(gate), Some(up)) = (halves.next(), halves.next()) {
+                return Ok(GatedWeights { gate, up, down: self.linear(&name("down"), width, d, false)? });
+            }
+        }
         Ok(GatedWeights {
             gate: self.linear(&name("gate"), d, width, false)?,
             up: self.linear(&name("up"), d, width, false)?,
