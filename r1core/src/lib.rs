@@ -33,6 +33,7 @@
 //! | [`reasoning`] | tokens into thoughts and answers | `sampler` |
 //! | [`answer`] | a reply's text into an answer that can be compared by value | |
 //! | [`voting`] | answers of many replies into one, with its confidence | |
+//! | [`Speculation`] | tokens so far into guesses of the next | |
 //! | [`Session`], [`Chat`] | the loop: prompt, decode, stop, cancel | all above |
 //!
 //! # Promises
@@ -64,6 +65,7 @@ mod progress;
 pub mod reasoning;
 pub mod sampler;
 mod session;
+mod speculation;
 pub mod tokenizer;
 pub mod voting;
 mod weights;
@@ -87,5 +89,6 @@ pub use session::{
     TokenEvent, Usage, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState,
     WeighFn,
 };
+pub use speculation::{Guesses, Speculation};
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};
 pub use weights::Repack;

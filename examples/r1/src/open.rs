@@ -68,6 +68,7 @@ pub(crate) fn session_options(model: &ModelArgs, session: Option<&SessionArgs>) 
         threads: model.threads.map(usize::from),
         cache: session.map(|s| s.cache.into()).unwrap_or_default(),
         prefill_chunk: None,
+        speculation: session.map(|s| s.speculate).unwrap_or_default(),
         cancel: interrupt::token(),
         progress: output::progress(),
     }
