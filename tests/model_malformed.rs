@@ -143,7 +143,7 @@ fn tensors_that_do_not_fit_are_named() {
             "ffn_down",
         ),
         ("a quantised norm", replaced("blk.0.attn_norm.weight", &[256], 8, 8 * 34), Malformed, "attn_norm"),
-        ("a type that is not read", replaced("blk.0.attn_q.weight", &[256, 256], 16, 256 * 66), Unsupported, "IQ2_XXS"),
+        ("a type that is not read", replaced("blk.0.attn_q.weight", &[256, 256], 41, 256 * 36), Unsupported, "Q1_0"),
         ("a third dimension", replaced("blk.0.attn_q.weight", &[256, 128, 2], 0, 4 * 256 * 256), Malformed, "attn_q"),
         ("a short norm", replaced("output_norm.weight", &[255], 0, 4 * 255), Malformed, "output_norm"),
         ("factors of a wrong type", replaced("rope_freqs.weight", &[32], 1, 64), Malformed, "rope_freqs"),

@@ -68,9 +68,9 @@ fn threads_change_no_bit() {
     }
 }
 
-const FORMATS: [&str; 16] = [
+const FORMATS: [&str; 25] = [
     "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
-    "IQ4_XS", "MXFP4",
+    "IQ4_XS", "MXFP4", "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0", "TQ2_0",
 ];
 
 /// Every format, in a dense model and in one with experts.

@@ -193,6 +193,13 @@ impl Shape {
                 w = w.u32(&key("leading_dense_block_count"), experts.leading_dense as u32);
             }
         }
+        if self.latent.is_some() && self.experts.is_none() {
+            // llama.cpp asks for them in files without experts too.
+            w = w
+                .u32(&key("leading_dense_block_count"), self.layers as u32)
+                .u32(&key("expert_shared_count"), 0)
+                .u32(&key("expert_feed_forward_length"), self.feed_forward as u32);
+        }
         w = w.tensor(self.matrix(random, "token_embd.weight", d, self.vocabulary));
         for il in 0..self.layers {
             let name = |part: &str| format!("blk.{il}.{part}");
@@ -403,6 +410,14 @@ fn set_scales(format: &str, block: &mut [u8], random: &mut Random) {
         }
         "Q6_K" => put(208, sign * 0.000_04),
         "IQ4_XS" => put(0, sign * 0.000_04),
+        "IQ2_XXS" | "IQ2_XS" | "IQ2_S" => put(0, 0.000_9),
+        "IQ3_XXS" => put(0, 0.000_35),
+        "IQ3_S" => put(0, 0.000_3),
+        "IQ1_S" => put(0, 0.007),
+        // 0.0068, in the high nibbles of four u16.
+        "IQ1_M" => (0..4).for_each(|i| block[49 + 2 * i] = block[49 + 2 * i] & 15 | [0, 0, 15, 1][i] << 4),
+        "TQ1_0" => put(52, 0.06),
+        "TQ2_0" => put(64, 0.06),
         "MXFP4" => block[0] = 120 + (random.next() % 3) as u8,
         other => panic!("no scales known for {other}"),
     }

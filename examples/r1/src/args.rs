@@ -9,6 +9,8 @@ use r1core::reasoning::{Boundary, Ramp, Sign, Until};
 use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
+use crate::output::Outcome;
+use crate::rules::RuleArgs;
 use crate::vote::VoteArgs;
 
 /// Run reasoning models of the DeepSeek-R1 family from GGUF files.
@@ -241,6 +243,8 @@ pub(crate) struct ReplyArgs {
     #[command(flatten)]
     pub(crate) think: ThinkArgs,
     #[command(flatten)]
+    pub(crate) rules: RuleArgs,
+    #[command(flatten)]
     pub(crate) template: TemplateChoice,
 }
 
@@ -458,8 +462,10 @@ impl From<Cut> for Boundary {
 }
 
 impl ReplyArgs {
-    pub(crate) fn options(&self) -> GenerateOptions {
-        GenerateOptions { think: self.think.options(), ..self.sampling.options() }
+    pub(crate) fn options(&self) -> Outcome<GenerateOptions> {
+        let mut options = GenerateOptions { think: self.think.options(), ..self.sampling.options() };
+        self.rules.apply(&mut options)?;
+        Ok(options)
     }
 }
 

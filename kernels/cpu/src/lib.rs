@@ -20,6 +20,7 @@ pub mod format;
 mod isa;
 mod matmul;
 pub mod ops;
+mod pace;
 mod team;
 
 pub use activation::{ActivationKind, Activations, Q8x32, Q8x256};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::cancel::CancelToken;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
+use crate::constraint::{Constraints, Grammar, Parser, ScriptLock, Scripts};
 use crate::gguf::{Gguf, LoadMode};
 use crate::memory;
 use crate::progress::ProgressFn;
@@ -61,6 +62,7 @@ struct Inner {
     template: Option<String>,
     name: Option<String>,
     isa: Isa,
+    constraints: Constraints,
     repack: Repack,
 }
 
@@ -106,7 +108,19 @@ impl Model {
         let repack = options.repack.resolve(&gguf, memory::available());
         let weights = Weights::load(&gguf, &config, isa, repack, &options.cancel, options.progress.as_ref())?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
-        Ok(Model { inner: Arc::new(Inner { config, weights, ropes, tokenizer, template, name, isa, repack }) })
+        Ok(Model {
+            inner: Arc::new(Inner {
+                config,
+                weights,
+                ropes,
+                tokenizer,
+                template,
+                name,
+                isa,
+                repack,
+                constraints: Constraints::default(),
+            }),
+        })
     }
 
     /// The checked numbers and layers.
@@ -141,6 +155,16 @@ impl Model {
     /// The tags around this model's thoughts, told from its vocabulary and its chat template; `None` where it has none.
     pub fn think_tags(&self) -> Option<ThinkTags> {
         ThinkTags::find(&|text| self.tokenizer().special_id(text), self.template_text())
+    }
+
+    /// The lock to some scripts, made once and shared.
+    pub(crate) fn script_lock(&self, scripts: &Scripts) -> Arc<ScriptLock> {
+        self.inner.constraints.lock(self.tokenizer(), self.config().vocabulary, scripts)
+    }
+
+    /// A parser at the beginning of a text of this grammar.
+    pub(crate) fn parser(&self, grammar: &Grammar) -> Result<Parser> {
+        self.inner.constraints.parser(self.tokenizer(), grammar)
     }
 
     /// The kernels that run.

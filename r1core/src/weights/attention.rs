@@ -5,7 +5,7 @@ use super::{Linear, Loader};
 use crate::Result;
 use crate::config::{AttentionConfig, GroupedConfig, LatentConfig, UpProjection};
 use crate::gguf::TensorInfo;
-use r1_kernels::{Format, Matrix, Packer};
+use r1_kernels::{Format, Matrix};
 
 /// Matrices are `[outputs][inputs]`; norms are as long as what they scale.
 #[derive(Debug)]
@@ -143,28 +143,29 @@ impl Loader<'_> {
         for (i, head) in data.chunks_exact(head_rows * rows.row_bytes()).enumerate() {
             let keys = &head[..c.nope_dim * rows.row_bytes()];
             self.cancel.check()?;
-            absorb.push(transposed(&mut self.packer, tensor, [c.nope_dim, c.kv_lora_rank], keys)?);
+            absorb.push(self.transposed(tensor, [c.nope_dim, c.kv_lora_rank], keys)?);
             self.done += keys.len() as u64;
             value.push(self.part(&rows, i * head_rows + c.nope_dim..(i + 1) * head_rows)?);
         }
         Ok((absorb, value))
     }
-}
 
-/// The matrix `[cols][rows]` from `rows` rows of `cols` values of a tensor: of F16 and BF16 in the same format, of any
-/// other in F32.
-fn transposed(packer: &mut Packer<'_>, tensor: &TensorInfo, [rows, cols]: [usize; 2], data: &[u8]) -> Result<Matrix> {
-    let format = tensor.format()?;
-    let (format, bytes) = match format {
-        Format::F16 | Format::BF16 => (format, transpose(rows, cols, data.as_chunks::<2>().0)),
-        _ => {
-            let mut values = vec![0.0; rows * cols];
-            format.dequantize(data, &mut values);
-            let values: Vec<[u8; 4]> = values.into_iter().map(f32::to_le_bytes).collect();
-            (Format::F32, transpose(rows, cols, &values))
-        }
-    };
-    packer.pack(format, cols, rows, &bytes, &mut |_| true).map_err(|error| place(error, tensor))
+    /// The matrix `[cols][rows]` from `rows` rows of `cols` values of a tensor: of F16 and BF16 in the same format, of
+    /// any other in F32.
+    fn transposed(&mut self, tensor: &TensorInfo, [rows, cols]: [usize; 2], data: &[u8]) -> Result<Matrix> {
+        let format = tensor.format()?;
+        let (format, bytes) = match format {
+            Format::F16 | Format::BF16 => (format, transpose(rows, cols, data.as_chunks::<2>().0)),
+            _ => {
+                let mut values = vec![0.0; rows * cols];
+                format.dequantize(data, &mut values);
+                let values: Vec<[u8; 4]> = values.into_iter().map(f32::to_le_bytes).collect();
+                (Format::F32, transpose(rows, cols, &values))
+            }
+        };
+        let packed = self.packer.pack(format, cols, rows, &bytes, &mut |_| true);
+        packed.map_err(|error| place(error, tensor))
+    }
 }
 
 /// The bytes of `[cols][rows]` values from `[rows][cols]`.

@@ -1,7 +1,7 @@
 //! The grouped-query attention block.
 
 use super::super::project::Projector;
-use super::super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows};
+use super::super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows, rows_of_task};
 use super::{runs, write_pages};
 use crate::cache::KvCache;
 use crate::config::GroupedConfig;
@@ -88,12 +88,16 @@ fn rotate(
     rotations: &Rotations,
     xs: &mut [f32],
 ) {
-    pass.team.for_each_chunk(xs, count * config.key_dim, |row, x| {
-        if let Some(weight) = norm {
-            ops::rms_norm_heads(pass.isa, x, weight, pass.norm_eps, config.key_dim);
+    let width = count * config.key_dim;
+    let share = rows_of_task(width);
+    pass.team.for_each_chunk(xs, share * width, |task, rows| {
+        for (row, x) in (task * share..).zip(rows.chunks_exact_mut(width)) {
+            if let Some(weight) = norm {
+                ops::rms_norm_heads(pass.isa, x, weight, pass.norm_eps, config.key_dim);
+            }
+            let (cos, sin) = rotations.row(row);
+            ops::Rope::rotate(pass.isa, config.rope_kind, cos, sin, x, config.key_dim);
         }
-        let (cos, sin) = rotations.row(row);
-        ops::Rope::rotate(pass.isa, config.rope_kind, cos, sin, x, config.key_dim);
     });
 }
 

@@ -3,7 +3,7 @@
 //! long prompts but other bits, and then a prompt's split would show.
 
 use super::super::project::Projector;
-use super::super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows};
+use super::super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows, rows_of_task};
 use super::{runs, write_pages};
 use crate::cache::KvCache;
 use crate::config::LatentConfig;
@@ -75,7 +75,7 @@ pub(super) fn run(
             projector.project(pass.isa, pass.team, compressed_normed, norm.len(), outputs);
         }
     }
-    pass.team.for_each_chunk(latents, row_dim, |row, latent| {
+    each(pass, latents, row_dim, |row, latent| {
         let (latent, rope) = latent.split_at_mut(rank);
         ops::rms_norm_heads(pass.isa, latent, &weights.latent_norm, pass.norm_eps, rank);
         rotate(pass, config, rotations, row, rope);
@@ -90,7 +90,7 @@ pub(super) fn run(
 
     let nope = |row: usize, head: usize| &queries[(row * config.heads + head) * key_dim..][..config.nope_dim];
     per_head(pass, &weights.absorb, rows, &nope, quantised, by_head);
-    pass.team.for_each_chunk(absorbed, row_dim, |index, absorbed| {
+    each(pass, absorbed, row_dim, |index, absorbed| {
         let (row, head) = (index / config.heads, index % config.heads);
         let (latent, rope) = absorbed.split_at_mut(rank);
         latent.copy_from_slice(&by_head[(head * rows + row) * rank..][..rank]);
@@ -105,13 +105,23 @@ pub(super) fn run(
 
     let of_head = |row: usize, head: usize| &read[(row * config.heads + head) * rank..][..rank];
     per_head(pass, &weights.value, rows, &of_head, quantised, by_head);
-    pass.team.for_each_chunk(heads, config.value_dim, |index, out| {
+    each(pass, heads, config.value_dim, |index, out| {
         let (row, head) = (index / config.heads, index % config.heads);
         out.copy_from_slice(&by_head[(head * rows + row) * config.value_dim..][..config.value_dim]);
     });
     let outputs = &mut [(&weights.output, &mut normed[..])];
     projector.project(pass.isa, pass.team, heads, config.heads * config.value_dim, outputs);
     add_to_residual(pass, normed, None, residual);
+}
+
+/// Calls `work` with every `width` values of `xs` and their number, some of them a task.
+fn each(pass: &Pass<'_>, xs: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let share = rows_of_task(width);
+    pass.team.for_each_chunk(xs, share * width, |task, xs| {
+        for (index, xs) in (task * share..).zip(xs.chunks_exact_mut(width)) {
+            work(index, xs);
+        }
+    });
 }
 
 /// Rotates the part of a query head, or of a cached row, that rotates.

@@ -156,7 +156,7 @@ mod tests {
         check(Splitter::DeepseekV3, "x|=|1|;y|+=|2| //| c|++");
         check(Splitter::DeepseekV3, "123|45| |67| a|.b| .| c|\u{0}\u{1}|\u{2}d|\u{0}");
         check(Splitter::DeepseekV3, "日本|・|語カタ|ABC|!\n| \n| | x");
-        check(Splitter::DeepseekCoder, "Hi| there|!|\n|\r| 你好|。| | x| |1|2| =|y|→|é");
+        check(Splitter::DeepseekCoder, "Hi| there|!|\n|\r| |你好|。| | x| |1|2| =|y|→|é");
         check(Splitter::DeepseekLlm, "Hi| there|!|\n|\r|你好|。|   |12|  ");
     }
 
