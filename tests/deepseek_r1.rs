@@ -6,6 +6,8 @@ mod deepseek_r1;
 #[path = "support/gguf_writer.rs"]
 mod gguf_writer;
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use deepseek_r1::{Mix, header};
 use r1core::config::{AttentionConfig, Config, FeedForward, Gating, Groups};
 use r1core::gguf::{Gguf, LoadMode};
@@ -13,7 +15,9 @@ use r1core::{CacheType, Estimate};
 
 /// The header as a file, which is where headers without data can be opened from.
 fn open(mix: Mix, merged: bool) -> (Gguf, Config) {
-    let path = std::env::temp_dir().join(format!("r1core-671b-{}-{}-{merged}.gguf", std::process::id(), mix as u8));
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let number = FILES.fetch_add(1, Relaxed);
+    let path = std::env::temp_dir().join(format!("r1core-671b-{}-{number}.gguf", std::process::id()));
     std::fs::write(&path, header(mix, merged).header()).unwrap();
     let gguf = Gguf::open(&path, LoadMode::HeaderOnly).unwrap();
     std::fs::remove_file(path).unwrap();

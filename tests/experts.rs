@@ -47,6 +47,38 @@ fn experts_that_are_not_chosen_are_not_used() {
     }
 }
 
+/// Bytes of a mapped file that are in this process's memory.
+#[cfg(target_os = "linux")]
+fn resident(path: &std::path::Path) -> u64 {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = smaps.lines().skip_while(|line| !line.ends_with(path.to_str().unwrap()));
+    let rss = lines.find(|line| line.starts_with("Rss:")).unwrap();
+    rss.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn experts_that_are_not_chosen_are_not_brought_into_memory() {
+    let mut shape = Shape { layers: 1, ..Shape::new("qwen3moe", "F32") };
+    if let Some(experts) = &mut shape.experts {
+        (experts.count, experts.width) = (32, 512);
+    }
+    let bias: Vec<f32> = (0..32).map(|e| if e < 2 { 10.0 } else { 0.0 }).collect();
+    let file = shape.writer().tensor(TensorSpec::f32("blk.0.exp_probs_b.bias", &[32], &bias));
+    let path = std::env::temp_dir().join(format!("r1core-resident-{}.gguf", std::process::id()));
+    std::fs::write(&path, file.build()).unwrap();
+    let experts: usize = file.tensors.iter().filter(|t| t.name.ends_with(b"_exps.weight")).map(|t| t.data.len()).sum();
+    for (repack, rest) in [(Repack::AllButExperts, 0), (Repack::Off, file.build().len() - experts)] {
+        let model = Model::open_with(&path, &ModelOptions { repack, ..Default::default() }).unwrap();
+        logits(&model, 40);
+        let resident = resident(&path);
+        // Two of 32, and what the system maps around a page that is touched: 64 KB at each end of each matrix.
+        let chosen = (experts / 16 + 2 * 3 * 2 * (64 << 10) + rest + (64 << 10)) as u64;
+        assert!(resident <= chosen, "{repack:?}: {resident} bytes of {experts} are resident, {chosen} were expected");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn gate_and_up_in_one_tensor_are_the_same_model() {
     let shape = Shape::new("qwen3moe", "Q4_K");
