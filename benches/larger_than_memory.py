@@ -61,8 +61,12 @@ class Run:
         self.read = self.anonymous = self.mapped = 0
         watcher = threading.Thread(target=self.watch)
         watcher.start()
-        self.lines = [json.loads(line) for line in self.process.communicate()[0].splitlines()]
-        watcher.join()
+        try:
+            self.lines = [json.loads(line) for line in self.process.communicate()[0].splitlines()]
+        finally:
+            self.process.kill()
+            self.process.wait()
+            watcher.join()
 
     def watch(self):
         proc = f"/proc/{self.process.pid}"
