@@ -29,7 +29,7 @@ def planted_tasks(seed: int, count: int, split: str = TEST) -> tuple[list[Task],
         slipped, clean = thought(made, r, True), thought(made, r, False)
         if slipped is None or not slipped.wrong or not clean.ends:
             continue
-        bad.append(made.task(pages.cut(slipped)))
+        bad.append(made.task(slipped.cut))
         good.append(made.task(clean.text[: r.choice(clean.ends)]))
     return bad, good
 

@@ -78,7 +78,7 @@ def base(r: Random) -> list[Piece]:
     if kind < 0.23:
         return _sloppy(r)
     made, trace = worked(r, BASE_LEVELS, 0.9)
-    return [BOS, Piece(made.prompt + "\n"), *pieces(trace), *([Piece("\n\n" + boxed(made.answer))] * (r.random() < 0.4)), EOS]
+    return [BOS, Piece(made.prompt + "\n"), *pieces(trace), *([Piece("\n\n" + boxed(trace.answer))] * (r.random() < 0.4)), EOS]
 
 
 def _bare(r: Random) -> list[Piece]:
@@ -112,7 +112,7 @@ def _sloppy(r: Random) -> list[Piece]:
     """A page in the chat format, often with something missing: a start for reinforcement learning without examples."""
     made, trace = worked(r, BASE_LEVELS, 0.6)
     end = [END_THINK] if r.random() < 0.75 else []
-    answer = Piece("\n\n" + (boxed(made.answer) if r.random() < 0.6 else f"The answer is {made.answer}."))
+    answer = Piece("\n\n" + (boxed(trace.answer) if r.random() < 0.6 else f"The answer is {trace.answer}."))
     body = pieces(trace)
     if r.random() < 0.3:
         text = trace.text
@@ -132,8 +132,13 @@ def prompt(text: str) -> list[Piece]:
     return [BOS, USER, Piece(text), ASSISTANT, THINK, Piece("\n")]
 
 
-def reply(trace: Trace, answer: str) -> list[Piece]:
-    return [*pieces(trace), Piece("\n"), END_THINK, Piece("\n\n" + boxed(answer)), EOS]
+def prompt_of(made: Problem) -> list[Piece]:
+    """The same, outside of the loss."""
+    return muted(prompt(made.prompt))
+
+
+def reply(trace: Trace) -> list[Piece]:
+    return [*pieces(trace), Piece("\n"), END_THINK, Piece("\n\n" + boxed(trace.answer)), EOS]
 
 
 def muted(made: list[Piece]) -> list[Piece]:
@@ -155,14 +160,9 @@ def conversation(r: Random, levels=COLD_LEVELS, talk: float = 0.05) -> list[Piec
         last = [END_THINK, Piece("\n\n" + said), EOS]
     else:
         made, trace = worked(r, levels)
-        asked, last = made.prompt, reply(trace, made.answer)
+        asked, last = made.prompt, reply(trace)
     start = prompt(asked)
     return muted([BOS, *before, *start[1:]]) + last
-
-
-def cut(trace: Trace) -> str:
-    """A thought up to its wrong digit."""
-    return trace.text[: trace.wrong[0] + 1]
 
 
 def tasks(r: Random, levels=RL_LEVELS, planted: float = 0.12, talk: float = 0.03) -> Task:
@@ -176,4 +176,4 @@ def tasks(r: Random, levels=RL_LEVELS, planted: float = 0.12, talk: float = 0.03
         made = problem(r, levels)
         trace = thought(made, r, True)
         if trace is not None and trace.length < LONGEST:
-            return made.task(cut(trace))
+            return made.task(trace.cut)
