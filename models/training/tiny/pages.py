@@ -18,6 +18,7 @@ from tiny.trace import Trace, thought
 BASE_LEVELS = (28, 27, 22, 13, 10)
 COLD_LEVELS = (36, 34, 24, 5, 1)
 RL_LEVELS = (6, 10, 22, 31, 31)
+HARD_LEVELS = (3, 6, 21, 35, 35)
 ALL_LEVELS = (12, 16, 22, 25, 25)
 
 #: Share of worked documents with a slip.
@@ -30,6 +31,9 @@ LONGEST = 2000
 SHARES = {"expression": 18, "product": 18, "equation": 16, "number theory": 22, "countdown": 22, "word": 14}
 #: In reinforcement learning.
 RL_SHARES = {"expression": 12, "product": 16, "equation": 12, "number theory": 18, "countdown": 34, "word": 8}
+
+#: In the last one.
+HARD_SHARES = {"expression": 9, "product": 14, "equation": 10, "number theory": 15, "countdown": 46, "word": 6}
 
 #: What a sloppy page says in another language, so that reinforcement learning has mixing to unlearn.
 GERMAN = [("I have to compute ", "Ich rechne "), ("I need ", "Ich brauche "), ("The expression is ", "Der Ausdruck ist "),
@@ -165,13 +169,13 @@ def conversation(r: Random, levels=COLD_LEVELS, talk: float = 0.05) -> list[Piec
     return muted([BOS, *before, *start[1:]]) + last
 
 
-def tasks(r: Random, levels=RL_LEVELS, planted: float = 0.12, talk: float = 0.03) -> Task:
+def tasks(r: Random, levels=RL_LEVELS, planted: float = 0.12, talk: float = 0.03, families=RL_SHARES) -> Task:
     """A prompt for reinforcement learning; some begin with a thought that has just gone wrong."""
     if r.random() < talk:
         kind, asked, _ = manners.talk(r)
         return Task("talk", 0, asked, kind, "")
     if r.random() >= planted:
-        return problem(r, levels, TRAIN, RL_SHARES).task()
+        return problem(r, levels, TRAIN, families).task()
     while True:
         made = problem(r, levels)
         trace = thought(made, r, True)

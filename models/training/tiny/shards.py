@@ -63,8 +63,9 @@ def main() -> None:
         if kind == "base":
             with open(f"{path}.part", "wb") as file:
                 np.save(file, rows(tokens, lambda: pages.base(r), 64))
-        elif kind == "prompts":
-            made = [asdict(pages.tasks(r)) for _ in range(256)]
+        else:
+            hard = {"levels": pages.HARD_LEVELS, "families": pages.HARD_SHARES} if kind == "hard" else {}
+            made = [asdict(pages.tasks(r, **hard)) for _ in range(256)]
             Path(f"{path}.part").write_text(json.dumps(made))
         os.rename(f"{path}.part", path)
         shard += 1
