@@ -128,6 +128,11 @@
 /// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
 #define R1_MODEL_IN_PLACE 4
 
+/// Copies all weights but the experts of a mixture, which stay in the file: for models larger than memory. Without this
+/// flag and `R1_MODEL_IN_PLACE`, as many weights are copied as fit into the memory that is free. Changes no bit of a
+/// result.
+#define R1_MODEL_EXPERTS_IN_PLACE 8
+
 /// Weights are being read and repacked; counted in bytes of the file.
 #define R1_STAGE_LOAD 0
 

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{AttentionConfig, Config};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::Isa;
-use r1_kernels::ops::{self, KvSlice, PAGE, Q8_BLOCK, Q8Rows};
+use r1_kernels::ops::{self, KvSlice, LatentPage, PAGE, Q8_BLOCK, Q8Rows};
 
 /// How cached keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,8 +33,9 @@ impl CacheType {
     }
 }
 
-/// Where each layer's and head's values lie in a page. Per layer and key-value head: keys `[key_dim][PAGE]` (so that
-/// one vector holds one dimension of neighbouring positions), then values `[PAGE][value_dim]`.
+/// Where each layer's and head's values lie in a page. Grouped layers, for each key-value head: keys `[key_dim][PAGE]`
+/// (so that one vector holds one dimension of neighbouring positions), then values `[PAGE][value_dim]`. Latent layers:
+/// rows `[PAGE][row_dim]`, as the values of one head without keys.
 ///
 /// Where values are codes, their scales lie in the same order beside them, `[key_dim / 32][PAGE]` and
 /// `[PAGE][value_dim / 32]`, rounded up.
@@ -179,6 +180,18 @@ impl KvCache {
         }
     }
 
+    /// The rows of a latent layer in page `page`.
+    pub(crate) fn latent(&self, layer: usize, page: usize) -> LatentPage<'_> {
+        let (_, rows) = self.layout.places(layer, 0);
+        match &*self.pages[page] {
+            Page::F16(data) => LatentPage::F16(&data[rows.values]),
+            Page::F32(data) => LatentPage::F32(&data[rows.values]),
+            Page::Q8_0 { codes, scales } => {
+                LatentPage::Q8_0(Q8Rows { codes: &codes[rows.values], scales: &scales[rows.scales] })
+            }
+        }
+    }
+
     pub(crate) fn layout(&self) -> Arc<PageLayout> {
         Arc::clone(&self.layout)
     }
@@ -216,8 +229,10 @@ impl PageLayout {
             .layers
             .iter()
             .map(|layer| {
-                let a = layer.attention;
-                let (kv_heads, key_dim, value_dim) = (a.kv_heads, a.key_dim, a.value_dim);
+                let (kv_heads, key_dim, value_dim) = match layer.attention {
+                    AttentionConfig::Grouped(a) => (a.kv_heads, a.key_dim, a.value_dim),
+                    AttentionConfig::Latent(a) => (1, 0, a.row_dim()),
+                };
                 let layout = LayerLayout { start: values, scale_start: scales, kv_heads, key_dim, value_dim };
                 values += kv_heads * (key_dim + value_dim) * PAGE;
                 if kind == CacheType::Q8_0 {

@@ -58,6 +58,7 @@ mod device;
 mod error;
 mod estimate;
 pub mod gguf;
+mod memory;
 mod model;
 mod progress;
 pub mod reasoning;

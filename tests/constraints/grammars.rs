@@ -1,7 +1,7 @@
 //! Answers that follow a grammar.
 
 use r1core::reasoning::ToolInThink;
-use r1core::{Chat, ChatOptions, ErrorKind, VoteOptions};
+use r1core::{Chat, ChatOptions, ErrorKind, Finish, VoteOptions};
 use serde_json::Value;
 
 use super::*;

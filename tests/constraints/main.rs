@@ -15,7 +15,7 @@ use r1core::constraint::{Grammar, Scripts};
 use r1core::gguf::Gguf;
 use r1core::reasoning::{LoopAction, LoopGuard};
 use r1core::{
-    CloseReason, Done, Event, Finish, GenerateOptions, Model, ModelOptions, SamplerOptions, Session, SessionOptions,
+    CloseReason, Done, Event, GenerateOptions, Model, ModelOptions, SamplerOptions, Session, SessionOptions,
     ThinkOptions, ThinkTags, Usage,
 };
 use tiny_models::Shape;
@@ -171,10 +171,15 @@ fn scripts(names: &str) -> Scripts {
     names.parse().unwrap()
 }
 
-/// Whether every character is admitted, but for those that the end of the text or a forced line break cut off.
+/// Whether every character is admitted, but for those that the end of the text or a forced line break cut off, and for
+/// the spelling of a tag that the end of the text cut off.
 fn keeps(text: &str, scripts: &Scripts) -> bool {
     let text = text.replace("\u{fffd}\n", "\n");
-    text.strip_suffix('\u{fffd}').unwrap_or(&text).chars().all(|c| scripts.admits(c))
+    let text = text.strip_suffix('\u{fffd}').unwrap_or(&text);
+    let tags = ["<think>loud", "</think>end", "<think>final", "<think>silent"];
+    let cut = tags.iter().flat_map(|tag| (1..tag.len()).rev().map(move |len| &tag[..len]));
+    let text = cut.filter_map(|begun| text.strip_suffix(begun)).min_by_key(|rest| rest.len()).unwrap_or(text);
+    text.chars().all(|c| scripts.admits(c))
 }
 
 const SETS: [&str; 5] = ["latin", "han", "cyrillic", "japanese", "latin,han"];

@@ -65,14 +65,18 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
     /// Whether weights are copied into the kernels' layout
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::On)]
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::Auto)]
     pub(crate) repack: RepackArg,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum RepackArg {
+    /// Copy as many as fit into free memory: all, all but the experts, or none
+    Auto,
     /// Copy them: the fastest, for memory of the size of the file
     On,
+    /// Copy all but the experts of a mixture: for models larger than memory
+    AllButExperts,
     /// Use them as they lie in the file: starts at once, shares its memory with other processes
     Off,
 }
@@ -418,7 +422,9 @@ fn history(text: &str) -> Result<HistoryThoughts, String> {
 impl From<RepackArg> for Repack {
     fn from(repack: RepackArg) -> Self {
         match repack {
+            RepackArg::Auto => Repack::Auto,
             RepackArg::On => Repack::On,
+            RepackArg::AllButExperts => Repack::AllButExperts,
             RepackArg::Off => Repack::Off,
         }
     }

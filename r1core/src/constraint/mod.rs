@@ -1,8 +1,8 @@
 //! What a reply may be made of: scripts that its characters keep to, a grammar that its answer follows.
 //!
-//! Both work on tokens before they are drawn, so that a reply never has to be thrown away: a [`ScriptLock`] and a grammar's
-//! parser say which tokens may come, and the sampler draws among those. They fail closed: where nothing may come, the
-//! generation ends with an error.
+//! Both work on tokens before they are drawn, so that a reply never has to be thrown away: a lock on scripts and a
+//! grammar's parser say which tokens may come, and the sampler draws among those. They fail closed: where nothing may
+//! come, the generation ends with an error.
 //!
 //! Grammars need the crate's feature `grammar`; without it, asking for one is [`ErrorKind::Unsupported`].
 

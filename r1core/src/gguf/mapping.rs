@@ -30,6 +30,17 @@ impl Mapping {
         let _ = range;
     }
 
+    /// Has the system begin to read pages that are not in memory; returns at once.
+    pub(super) fn prefetch(&self, range: std::ops::Range<usize>) {
+        #[cfg(unix)]
+        if range.start < range.end && range.end <= self.0.len() {
+            // Advice that the system does not take changes nothing.
+            let _ = self.0.advise_range(memmap2::Advice::WillNeed, range.start, range.end - range.start);
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -15,6 +15,7 @@ use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
 use crate::constraint::{Constraints, Grammar, Parser, ScriptLock, Scripts};
 use crate::gguf::{Gguf, LoadMode};
+use crate::memory;
 use crate::progress::ProgressFn;
 use crate::reasoning::ThinkTags;
 use crate::tokenizer::Tokenizer;
@@ -27,7 +28,7 @@ use r1_kernels::{Isa, Level, ops::Rope};
 pub struct ModelOptions {
     /// How the file is read; mapped by default.
     pub load: LoadMode,
-    /// Whether the weights are copied into the kernels' layout; they are by default.
+    /// Whether the weights are copied into the kernels' layout; by default as many as memory allows.
     pub repack: Repack,
     /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
     /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
@@ -62,6 +63,7 @@ struct Inner {
     name: Option<String>,
     isa: Isa,
     constraints: Constraints,
+    repack: Repack,
 }
 
 impl Model {
@@ -103,7 +105,8 @@ impl Model {
         let template = template_text(metadata)?.map(str::to_owned);
         let name = metadata.str("general.name").ok().flatten().map(str::to_owned);
         let gguf = Arc::new(gguf);
-        let weights = Weights::load(&gguf, &config, isa, options.repack, &options.cancel, options.progress.as_ref())?;
+        let repack = options.repack.resolve(&gguf, memory::available());
+        let weights = Weights::load(&gguf, &config, isa, repack, &options.cancel, options.progress.as_ref())?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
         Ok(Model {
             inner: Arc::new(Inner {
@@ -114,6 +117,7 @@ impl Model {
                 template,
                 name,
                 isa,
+                repack,
                 constraints: Constraints::default(),
             }),
         })
@@ -166,6 +170,11 @@ impl Model {
     /// The kernels that run.
     pub fn kernels(&self) -> &'static str {
         self.inner.isa.name()
+    }
+
+    /// Where the weights live: what was asked for, or what [`Repack::Auto`] chose.
+    pub fn repack(&self) -> Repack {
+        self.inner.repack
     }
 
     /// Memory that the repacked weights take, in bytes; 0 where they stay in the file ([`Repack::Off`]).

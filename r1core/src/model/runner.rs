@@ -144,7 +144,7 @@ impl Runner {
                 il,
                 &layer.attention,
                 &layer_weights.attention,
-                &buffers.rotations[layer.attention.rope],
+                &buffers.rotations[layer.attention.rope()],
                 steps,
                 &mut buffers.projector,
                 &mut buffers.attention,

@@ -12,13 +12,51 @@ use r1_kernels::{Format, Matrix, PackError, Packer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Repack {
+    /// The first of `On`, `AllButExperts` and `Off` whose copies fit into the memory that is free when the model is
+    /// loaded; `On` where the system does not say how much that is (only Linux does, control groups included).
+    #[default]
+    Auto,
     /// Loading copies every weight into the layout that the kernels like best, on all processors, and lets go of the
     /// file's pages behind it: the fastest, for memory of the size of the file.
-    #[default]
     On,
+    /// The experts of a mixture stay in the file, the other weights are copied: for models larger than memory. A token
+    /// touches the experts that it uses and no others; those that were used lately stay in the system's page cache.
+    AllButExperts,
     /// Weights are used as they lie in the file: a mapped file loads at once, its memory is the system's page cache,
     /// shared between processes and free to be taken back. Prompts run at nearly full speed, single tokens slower.
     Off,
+}
+
+impl Repack {
+    /// What `Auto` stands for with that much memory; the others stand for themselves.
+    pub(crate) fn resolve(self, gguf: &Gguf, available: Option<u64>) -> Repack {
+        let (Repack::Auto, Some(available)) = (self, available) else {
+            return if self == Repack::Auto { Repack::On } else { self };
+        };
+        let fits = |repack: &Repack| repack.bytes(gguf).is_some_and(|bytes| bytes <= available);
+        [Repack::On, Repack::AllButExperts].into_iter().find(fits).unwrap_or(Repack::Off)
+    }
+
+    /// Memory that the copies take, with an eighth more for the padding of the layout, caches and buffers.
+    fn bytes(self, gguf: &Gguf) -> Option<u64> {
+        let tensors = gguf.tensors().iter().filter(|tensor| self.packs(tensor)).map(TensorInfo::byte_len);
+        let bytes = tensors.sum::<u64>();
+        bytes.checked_add(bytes / 8)
+    }
+
+    /// Whether the tensor's weights are copied. `Auto` copies.
+    pub(super) fn packs(self, tensor: &TensorInfo) -> bool {
+        match self {
+            Repack::Auto | Repack::On => true,
+            Repack::AllButExperts => !is_of_experts(tensor),
+            Repack::Off => false,
+        }
+    }
+}
+
+/// Whether a tensor holds the experts that a router chooses from. All files name them so.
+pub(crate) fn is_of_experts(tensor: &TensorInfo) -> bool {
+    tensor.name().contains("_exps.")
 }
 
 /// The rows of one tensor, from which matrices are made.
@@ -52,13 +90,12 @@ impl<'a> Rows<'a> {
             let message = format!("rows of {cols} values do not fill whole {} blocks", format.name());
             Error::new(ErrorKind::Malformed, message).tensor(tensor.name())
         })?;
-        let source = match repack {
-            Repack::On => Source::Bytes(gguf.data(tensor)?),
-            Repack::Off => {
-                let (bytes, range) = gguf.shared(tensor)?;
-                let matrix = Matrix::in_place(format, rows, cols, bytes, range);
-                Source::Matrix(matrix.map_err(|error| place(error, tensor))?)
-            }
+        let source = if repack.packs(tensor) {
+            Source::Bytes(gguf.data(tensor)?)
+        } else {
+            let (bytes, range) = gguf.shared(tensor)?;
+            let matrix = Matrix::in_place(format, rows, cols, bytes, range);
+            Source::Matrix(matrix.map_err(|error| place(error, tensor))?)
         };
         Ok(Rows { gguf, tensor, format, cols, row_bytes, source })
     }
@@ -106,7 +143,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn place(error: PackError, tensor: &TensorInfo) -> Error {
+/// The error of a tensor that was not packed.
+pub(super) fn place(error: PackError, tensor: &TensorInfo) -> Error {
     match error {
         PackError::Cancelled => cancelled(),
         PackError::OutOfMemory { .. } => {

@@ -163,6 +163,15 @@ each_block! {
     }
 }
 
+impl<B: Block> Gather for Stacked<B> {
+    #[inline(always)]
+    fn gather<T: Transpose>(_: T, strip: &Strip<'_, B>, out: &mut [Self]) {
+        for (b, out) in out.iter_mut().enumerate() {
+            out.rows = strip.column(b).map(|block| *block);
+        }
+    }
+}
+
 /// `bits` in every byte of a word.
 const fn every(bits: u8) -> u32 {
     u32::from_le_bytes([bits; 4])

@@ -158,11 +158,11 @@ pub(super) fn attend_tile(
             if split == splits.start {
                 total.copy_from_slice(partial);
             } else if splits.contains(&split) {
-                fold(isa, shape, total, partial);
+                fold(isa, shape.head_dim_v, total, partial);
             }
         }
     }
-    finish(isa, shape, &totals, out);
+    finish(isa, shape.head_dim_v, shape.stride(), &totals, out);
     (scratch.totals, scratch.partials) = (totals, partials);
 }
 
@@ -216,14 +216,15 @@ pub(super) fn merge_splits<'p>(
         if totals.is_empty() {
             totals.extend_from_slice(partial);
         } else {
-            fold(isa, shape, totals, partial);
+            fold(isa, shape.head_dim_v, totals, partial);
         }
     }
-    finish(isa, shape, totals, out);
+    finish(isa, shape.head_dim_v, shape.stride(), totals, out);
 }
 
-/// total = total and the later `partial`, rescaled to the greater of their greatest scores.
-fn fold(isa: Isa, shape: &AttentionShape, total: &mut [f32], partial: &[f32]) {
+/// total = total and the later `partial`, rescaled to the greater of their greatest scores. Both are partial results of
+/// some queries, each `dim` weighted values, their greatest score and the sum of their weights.
+pub(super) fn fold(isa: Isa, dim: usize, total: &mut [f32], partial: &[f32]) {
     struct Rescale<'a>(&'a mut [f32], f32, &'a [f32], f32);
     impl Op for Rescale<'_> {
         type Output = ();
@@ -235,8 +236,7 @@ fn fold(isa: Isa, shape: &AttentionShape, total: &mut [f32], partial: &[f32]) {
             }
         }
     }
-    let dim = shape.head_dim_v;
-    for (total, partial) in total.chunks_exact_mut(shape.stride()).zip(partial.chunks_exact(shape.stride())) {
+    for (total, partial) in total.chunks_exact_mut(dim + 2).zip(partial.chunks_exact(dim + 2)) {
         let greatest = if partial[dim] > total[dim] { partial[dim] } else { total[dim] };
         let (a, b) = (exp(total[dim] - greatest), exp(partial[dim] - greatest));
         dispatch(isa, Rescale(&mut total[..dim], a, &partial[..dim], b));
@@ -245,8 +245,8 @@ fn fold(isa: Isa, shape: &AttentionShape, total: &mut [f32], partial: &[f32]) {
     }
 }
 
-/// out = weighted values / sum of weights.
-fn finish(isa: Isa, shape: &AttentionShape, totals: &[f32], out: &mut [f32]) {
+/// out = weighted values / sum of weights, `dim` for each query; partial results are `stride` long.
+pub(super) fn finish(isa: Isa, dim: usize, stride: usize, totals: &[f32], out: &mut [f32]) {
     struct Divide<'a>(&'a [f32], f32, &'a mut [f32]);
     impl Op for Divide<'_> {
         type Output = ();
@@ -258,8 +258,7 @@ fn finish(isa: Isa, shape: &AttentionShape, totals: &[f32], out: &mut [f32]) {
             }
         }
     }
-    let dim = shape.head_dim_v;
-    for (total, out) in totals.chunks_exact(shape.stride()).zip(out.chunks_exact_mut(dim)) {
-        dispatch(isa, Divide(&total[..dim], total[dim + 1], out));
+    for (total, out) in totals.chunks_exact(stride).zip(out.chunks_exact_mut(dim)) {
+        dispatch(isa, Divide(&total[..dim], total[stride - 1], out));
     }
 }

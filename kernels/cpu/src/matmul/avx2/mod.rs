@@ -7,10 +7,11 @@
 
 mod float;
 mod large;
+mod octets;
 mod small;
 mod transpose;
 
-pub(super) use transpose::gather;
+pub(super) use transpose::{gather, spread};
 
 use std::arch::x86_64::*;
 

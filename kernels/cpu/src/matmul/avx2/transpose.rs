@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use crate::format::Octets;
 use crate::matmul::gather::Gather;
-use crate::matmul::layout::{Halves, Plane, ROWS};
+use crate::matmul::layout::{Halves, Plane, ROWS, Spread, Stacked};
 use crate::matmul::strip::Strip;
 use crate::matmul::words::{Transpose, Words, operators};
 
@@ -16,7 +17,14 @@ pub(in crate::matmul) unsafe fn gather<P: Gather>(strip: &Strip<'_, P::Source>, 
     P::gather(Avx2(()), strip, out);
 }
 
-/// Made by [`gather`] alone, whose caller vouches for the processor.
+/// Spreads a block out.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(in crate::matmul) fn spread<B: Octets>(w: &Stacked<B>, out: &mut Spread) {
+    out.set(Avx2(()), w);
+}
+
+/// Made by [`gather`] and [`spread`] alone, whose caller vouches for the processor.
 #[derive(Clone, Copy)]
 struct Avx2(());
 

@@ -1,18 +1,16 @@
 //! The grouped-query attention block.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use super::project::Projector;
-use super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows, rows_of_task};
-use crate::cache::{KvCache, Page, PageLayout};
-use crate::config::AttentionConfig;
-use crate::weights::AttentionWeights;
-use r1_kernels::ops::{self, AttentionBuffers, AttentionRun, AttentionShape, PAGE};
+use super::super::project::Projector;
+use super::super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows, rows_of_task};
+use super::{runs, write_pages};
+use crate::cache::KvCache;
+use crate::config::GroupedConfig;
+use crate::weights::GroupedWeights;
+use r1_kernels::ops::{self, AttentionBuffers, AttentionShape, PAGE};
 
 /// Buffers that a pass reuses.
 #[derive(Debug, Default)]
-pub(super) struct AttentionScratch {
+pub(super) struct Scratch {
     /// `[row][heads * key_dim]`
     queries: Vec<f32>,
     /// `[row][kv_heads * key_dim]`
@@ -30,17 +28,17 @@ pub(super) struct AttentionScratch {
 pub(super) fn run(
     pass: &Pass<'_>,
     layer: usize,
-    config: &AttentionConfig,
-    weights: &AttentionWeights,
+    config: &GroupedConfig,
+    weights: &GroupedWeights,
     rotations: &Rotations,
     steps: &mut [Step<'_>],
     projector: &mut Projector,
-    scratch: &mut AttentionScratch,
+    scratch: &mut Scratch,
     residual: &mut [f32],
     normed: &mut Vec<f32>,
 ) {
     let rows = pass.positions.len();
-    let AttentionScratch { queries, keys, values, heads, buffers } = scratch;
+    let Scratch { queries, keys, values, heads, buffers } = scratch;
     queries.resize(rows * config.heads * config.key_dim, 0.0);
     keys.resize(rows * config.kv_heads * config.key_dim, 0.0);
     values.resize(rows * config.kv_heads * config.value_dim, 0.0);
@@ -58,11 +56,7 @@ pub(super) fn run(
     rotate(pass, config, config.kv_heads, weights.key_norm.as_deref(), rotations, keys);
     store(pass, layer, config, steps, keys, values);
 
-    let runs: Vec<AttentionRun> = steps
-        .iter()
-        .enumerate()
-        .map(|(sequence, step)| AttentionRun { sequence, first_position: step.cache.len(), rows: step.tokens.len() })
-        .collect();
+    let runs = runs(steps);
     let shape = AttentionShape {
         head_dim_k: config.key_dim,
         head_dim_v: config.value_dim,
@@ -88,7 +82,7 @@ pub(super) fn run(
 /// Norms (where there is a weight) and rotates every head of every row of `xs`, `[row][count * key_dim]`.
 fn rotate(
     pass: &Pass<'_>,
-    config: &AttentionConfig,
+    config: &GroupedConfig,
     count: usize,
     norm: Option<&[f32]>,
     rotations: &Rotations,
@@ -107,46 +101,18 @@ fn rotate(
     });
 }
 
-/// Writes the rows' keys and values into their slots of the caches' pages, a page a task.
-fn store(
-    pass: &Pass<'_>,
-    layer: usize,
-    config: &AttentionConfig,
-    steps: &mut [Step<'_>],
-    keys: &[f32],
-    values: &[f32],
-) {
-    struct Task<'p> {
-        page: &'p mut Page,
-        layout: Arc<PageLayout>,
-        /// Rows of the run that belong into the page.
-        rows: Range<usize>,
-    }
-    let mut tasks = Vec::new();
-    let mut first_row = 0;
-    for step in steps.iter_mut() {
-        let (start, count) = (step.cache.len(), step.tokens.len());
-        let layout = step.cache.layout();
-        for (page_start, page) in step.cache.pages_from(start) {
-            let begin = page_start.max(start) - start;
-            let end = (page_start + PAGE).min(start + count) - start;
-            let rows = first_row + begin..first_row + end;
-            tasks.push(Task { page, layout: Arc::clone(&layout), rows });
-        }
-        first_row += count;
-    }
+/// Writes the rows' keys and values into their slots of the caches' pages.
+fn store(pass: &Pass<'_>, layer: usize, config: &GroupedConfig, steps: &mut [Step<'_>], keys: &[f32], values: &[f32]) {
     let (key_row, value_row) = (config.kv_heads * config.key_dim, config.kv_heads * config.value_dim);
-    pass.team.for_each_chunk(&mut tasks, 1, |_, tasks| {
-        for task in tasks {
-            for row in task.rows.clone() {
-                let slot = pass.positions[row] % PAGE;
-                let key = keys[row * key_row..][..key_row].chunks_exact(config.key_dim);
-                let value = values[row * value_row..][..value_row].chunks_exact(config.value_dim);
-                for (head, (key, value)) in key.zip(value).enumerate() {
-                    let (keys, values) = task.layout.places(layer, head);
-                    task.page.store_column(pass.isa, keys, slot, key);
-                    task.page.store_row(pass.isa, values, slot, value);
-                }
+    write_pages(pass, steps, |page, layout, rows| {
+        for row in rows {
+            let slot = pass.positions[row] % PAGE;
+            let key = keys[row * key_row..][..key_row].chunks_exact(config.key_dim);
+            let value = values[row * value_row..][..value_row].chunks_exact(config.value_dim);
+            for (head, (key, value)) in key.zip(value).enumerate() {
+                let (keys, values) = layout.places(layer, head);
+                page.store_column(pass.isa, keys, slot, key);
+                page.store_row(pass.isa, values, slot, value);
             }
         }
     });
