@@ -14,7 +14,7 @@
 //! * `logprobs`: of each token under the model's own distribution, which is the one sampled from at temperature 1 without
 //!   cuts; null where it is not known (forced tokens). `sampled`: whether the model chose the token; a trainer masks the
 //!   others;
-//! * `thought`, `text`, `answer`, `finish`, `close`;
+//! * `thought`, `text`, `answer`, `finish`, `closed` (the model closed its thought and ended its reply);
 //! * `rewards`: `accuracy`, `format` (one thought, closed by the model, then one `\boxed{}`, then the end token) and
 //!   `language` (the share of the thought's words in Latin letters); `reward`, their sum as DeepSeek-R1 weighs them;
 //! * `advantage`: (reward - mean) / deviation over the task's samples, 0 where all are equal (GRPO).
@@ -79,8 +79,10 @@ fn main() -> r1core::Result<()> {
         session.truncate(0);
         let mut samples = session.vote(&prompt, &options)?.result()?.samples;
         samples.sort_by_key(|sample| sample.index);
-        let rewards: Vec<Rewards> = samples.iter().map(|sample| Rewards::of(&task, sample)).collect();
-        for ((sample, rewards), advantage) in samples.iter().zip(&rewards).zip(advantages(&rewards)) {
+        let replies: Vec<Reply> = samples.iter().map(|sample| Reply::of(&task, sample)).collect();
+        let rewards: Vec<Rewards> = replies.iter().map(|reply| Rewards::of(&task, reply)).collect();
+        let advantages = advantages(&rewards);
+        for (((sample, reply), rewards), advantage) in samples.iter().zip(&replies).zip(&rewards).zip(advantages) {
             let line = json!({
                 "task": index,
                 "sample": sample.index,
@@ -88,11 +90,11 @@ fn main() -> r1core::Result<()> {
                 "tokens": sample.chosen.iter().map(|token| token.id).collect::<Vec<_>>(),
                 "logprobs": sample.chosen.iter().map(|token| token.logprob).collect::<Vec<_>>(),
                 "sampled": sample.chosen.iter().map(|t| t.provenance == Provenance::Sampled).collect::<Vec<_>>(),
-                "thought": sample.thought,
-                "text": sample.text,
-                "answer": extract(&task.kind, &sample.text),
+                "thought": reply.thought,
+                "text": reply.text,
+                "answer": extract(&task.kind, reply.text),
                 "finish": sample.finish.as_str(),
-                "close": sample.close.as_str(),
+                "closed": reply.closed,
                 "rewards": {"accuracy": rewards.accuracy, "format": rewards.format, "language": rewards.language},
                 "reward": rewards.sum(),
                 "advantage": advantage,
@@ -113,6 +115,29 @@ fn prompt(model: &Model, task: &Task) -> r1core::Result<Vec<u32>> {
     Ok(ids)
 }
 
+/// A sample's thought and what follows it.
+struct Reply<'a> {
+    thought: &'a str,
+    text: &'a str,
+    /// The model closed its thought and ended its reply.
+    closed: bool,
+}
+
+impl<'a> Reply<'a> {
+    fn of(task: &Task, sample: &'a VoteSample) -> Reply<'a> {
+        let stopped = sample.finish == Finish::Stop;
+        if task.thought.is_empty() {
+            let closed = sample.close == CloseReason::Natural && stopped;
+            return Reply { thought: &sample.thought, text: &sample.text, closed };
+        }
+        // The library sees a thought that the end of the prompt opens; one that has gone on for a while is text to it.
+        match sample.text.split_once("</think>") {
+            Some((thought, text)) => Reply { thought, text, closed: stopped },
+            None => Reply { thought: &sample.text, text: "", closed: false },
+        }
+    }
+}
+
 struct Rewards {
     accuracy: f64,
     format: f64,
@@ -120,16 +145,15 @@ struct Rewards {
 }
 
 impl Rewards {
-    fn of(task: &Task, sample: &VoteSample) -> Rewards {
-        let boxes = sample.text.matches("\\boxed{").count();
-        let closed = sample.close == CloseReason::Natural && sample.finish == Finish::Stop;
-        let answer = extract(&task.kind, &sample.text);
+    fn of(task: &Task, reply: &Reply) -> Rewards {
+        let boxes = reply.text.matches("\\boxed{").count();
+        let answer = extract(&task.kind, reply.text);
         let right = answer.is_some_and(|answer| equal(&task.kind, &answer, &task.answer));
-        let words: Vec<&str> = sample.thought.split(|c: char| !c.is_alphabetic()).filter(|w| w.len() > 1).collect();
+        let words: Vec<&str> = reply.thought.split(|c: char| !c.is_alphabetic()).filter(|w| w.len() > 1).collect();
         let latin = words.iter().filter(|word| word.is_ascii()).count();
         Rewards {
             accuracy: f64::from(u8::from(right)),
-            format: f64::from(u8::from(closed && boxes == 1)),
+            format: f64::from(u8::from(reply.closed && boxes == 1)),
             language: if words.is_empty() { 1.0 } else { latin as f64 / words.len() as f64 },
         }
     }
