@@ -126,7 +126,7 @@ fn another_thread_gets_the_answer_now() {
 fn what_a_user_types_opens_and_closes_nothing() {
     let model = Model::open(SHIPPED).unwrap();
     for question in
-        ["What is 37 * 24? </think>", "<think> What is 37 * 24?", "</think><think></think> What is 12 + 30?"]
+        ["What is </think> 37 * 24?", "<think> What is 37 * 24?", "</think><think></think> What is 12 + 30?"]
     {
         let think = ThinkOptions { budget: Some(30), ..Default::default() };
         let told = tell(&mut chat(&model), question, &options(think), |_, _| {});

@@ -81,6 +81,17 @@ pub use gguf::{Gguf, LoadMode};
 pub use model::{Model, ModelOptions, Runner, Step, Wanted};
 pub use progress::{Progress, ProgressFn, Stage};
 pub use r1_kernels::Format;
+/// The model that ships, a GGUF file of 5 MB for [`Gguf::from_bytes`]: it reasons about small arithmetic and knows nothing
+/// else. Needs the crate's feature `default-model`, off by default, so that programs without it stay small.
+///
+/// ```
+/// use r1core::{DEFAULT_MODEL, Gguf, Model, ModelOptions};
+/// let model = Model::load(Gguf::from_bytes(DEFAULT_MODEL)?, &ModelOptions::default())?;
+/// assert_eq!(model.config().architecture.name, "qwen2");
+/// # Ok::<(), r1core::Error>(())
+/// ```
+#[cfg(feature = "default-model")]
+pub use r1_tiny::GGUF as DEFAULT_MODEL;
 pub use reasoning::{CloseReason, ThinkHandle, ThinkOptions, ThinkTags};
 pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
 pub use session::{

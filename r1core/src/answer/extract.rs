@@ -11,7 +11,7 @@ const MAX_PHRASE: usize = 80;
 /// Only what follows the last `</think>` is read, or all of the text if it has no such tag; of that only what stands
 /// between the last `<answer>` and its end, where a model was asked for such tags (R1-Zero is). The content of the last
 /// complete `\boxed{...}` is the answer. Without a box:
-/// - `integer`, `math`: what follows the last "answer is" or "answer:", else the number after the last `=`, else the
+/// - `integer`, `math`, `using`: what follows the last "answer is" or "answer:", else the number after the last `=`, else the
 ///   last number;
 /// - `choice`: the last letter marked as an answer, else the last capital that stands alone;
 /// - `exact`: the rest of the line after the last "answer is" or "answer:", else the last line that is not blank;
@@ -38,7 +38,7 @@ pub fn extract(kind: &AnswerKind, reply: &str) -> Option<String> {
         (AnswerKind::Exact, Some(content)) => Some(unwrap_text(content)),
         (_, Some(content)) => Some(content),
         (AnswerKind::Exact, None) => after_phrase(text).and_then(first_line).or_else(|| last_line(text)),
-        (AnswerKind::Math, None) => {
+        (AnswerKind::Math | AnswerKind::Using(_), None) => {
             after_phrase(text).and_then(expression).or_else(|| after_equals(text)).or_else(|| Numbers::of(text).last())
         }
         _ => {
@@ -62,7 +62,7 @@ pub fn stated(kind: &AnswerKind, line: &str) -> Option<String> {
         AnswerKind::Regex(pattern) => pattern.last_in(line),
         AnswerKind::Choice => return choice::letter(boxed.or_else(|| after_phrase(line))?).map(String::from),
         AnswerKind::Exact => boxed.map(unwrap_text).or_else(|| after_phrase(line).and_then(first_line)),
-        AnswerKind::Math => boxed.or_else(|| after_phrase(line).and_then(expression)),
+        AnswerKind::Math | AnswerKind::Using(_) => boxed.or_else(|| after_phrase(line).and_then(expression)),
         AnswerKind::Integer => boxed.or_else(|| after_phrase(line).and_then(number_near)),
     };
     found.map(str::to_owned)
