@@ -79,7 +79,7 @@ fn main() -> r1core::Result<()> {
         session.truncate(0);
         let mut samples = session.vote(&prompt, &options)?.result()?.samples;
         samples.sort_by_key(|sample| sample.index);
-        let replies: Vec<Reply> = samples.iter().map(|sample| Reply::of(&task, sample)).collect();
+        let replies: Vec<Reply<'_>> = samples.iter().map(|sample| Reply::of(&task, sample)).collect();
         let rewards: Vec<Rewards> = replies.iter().map(|reply| Rewards::of(&task, reply)).collect();
         let advantages = advantages(&rewards);
         for (((sample, reply), rewards), advantage) in samples.iter().zip(&replies).zip(&rewards).zip(advantages) {
@@ -145,7 +145,7 @@ struct Rewards {
 }
 
 impl Rewards {
-    fn of(task: &Task, reply: &Reply) -> Rewards {
+    fn of(task: &Task, reply: &Reply<'_>) -> Rewards {
         let boxes = reply.text.matches("\\boxed{").count();
         let answer = extract(&task.kind, reply.text);
         let right = answer.is_some_and(|answer| equal(&task.kind, &answer, &task.answer));
