@@ -90,21 +90,24 @@ def smooth(values: list[float], width: int = 5) -> list[float]:
 def main() -> None:
     results = HERE / "results"
     curves = json.loads((results / "curves.json").read_text())
-    for name, title in (("rl1", "First reinforcement learning"), ("rl2", "Second reinforcement learning")):
+    for name, title in (("zero", "R1-Zero"), ("rl1", "First reinforcement learning"), ("rl3", "Last reinforcement learning")):
         rows = curves[name]
         line = lambda key, scale=1: list(zip([r["step"] for r in rows], smooth([scale * r[key] for r in rows])))  # noqa: B023, E731
         held = [(r["step"], r["held"]["pass@1"]) for r in rows if "held" in r]
+        held.append((rows[-1]["step"] + 1, curves[f"{name} measures"]["pass@1"]))
         chart(f"{name}-accuracy.svg", f"{title}: accuracy", "step", "right, %",
-              {"prompts of the step": line("right", 100), "held out": held, "begun with a slip": line("planted_right", 100)})
+              {"prompts of the step": line("right", 100), "begun with a slip": line("planted_right", 100), "apart": held})
         chart(f"{name}-length.svg", f"{title}: length of a reply", "step", "tokens",
               {"all": line("length"), "countdown": line("countdown_length")})
-    stages = json.loads((results / "stages.json").read_text())
-    bars("stages.svg", "600 held-out problems, stage by stage", list(stages),
-         {"pass@1": [100 * s["pass@1"] for s in stages.values()], "cons": [100 * s["cons@k"] for s in stages.values()]})
-    shipped = json.loads((results / "shipped.json").read_text())
+    read = lambda name: json.loads((results / f"{name}.json").read_text())  # noqa: E731
+    for name, title in (("stages", "Held-out problems, stage by stage"), ("small", "The small model: distillation and RL")):
+        made = read(name)
+        bars(f"{name}.svg", title, list(made), {"pass@1": [100 * s["pass@1"] for s in made.values()],
+                                                "vote": [100 * s["cons@k"] for s in made.values()]})
+    budgets = read("budgets")["shipped"]["budgets"]
     chart("budget.svg", "Accuracy against thinking budget", "tokens of thought at most", "right, %",
-          {"pass@1": [(b["budget"], 100 * b["accuracy"]) for b in shipped["budgets"]],
-           "vote": [(b["budget"], 100 * b["cons@k"]) for b in shipped["budgets"]]}, (0, 100), doublings=True)
+          {"pass@1": [(b["budget"], 100 * b["accuracy"]) for b in budgets],
+           "vote": [(b["budget"], 100 * b["cons@k"]) for b in budgets]}, (0, 100), doublings=True)
 
 
 if __name__ == "__main__":

@@ -390,8 +390,10 @@ def export(run: Run) -> None:
     from tiny.export import export as write
 
     for path in sorted(run.out.glob("*.pt")):
-        write(load(path), run.tokenizer, run.out / f"{path.stem}-q8_0.gguf", "q8_0", f"r1-tiny-{path.stem}")
-        write(load(path), run.tokenizer, run.out / f"{path.stem}-f16.gguf", "f16", f"r1-tiny-{path.stem}")
+        # The last stage's is the one that ships.
+        name = "r1-tiny" if path.stem == "rl3" else f"r1-tiny-{path.stem}"
+        for kind in ("q8_0", "f16"):
+            write(load(path), run.tokenizer, run.out / f"{path.stem}-{kind}.gguf", kind, name)
 
 
 STAGES = {f.__name__: f for f in (tokenizer, base, extend, zero, cold, rl1, reject, mend, sft, rl2, rl3, teach, small_base,
