@@ -48,10 +48,10 @@ pub(super) fn tile(isa: Isa, w: Weights<'_>, x: &Activations, first: usize, n: u
                 Level::Neon => <$packed>::tile(neon::Plain, blocks, x, n, out),
                 #[cfg(target_arch = "aarch64")]
                 // SAFETY: `isa` proves that the processor has the features.
-                Level::NeonDot => <$packed>::tile(unsafe { neon::Dot::new() }, blocks, x, n, out),
+                Level::NeonI8mm if n > 1 => <$packed>::tile(unsafe { neon::I8mm::new() }, blocks, x, n, out),
                 #[cfg(target_arch = "aarch64")]
-                // SAFETY: `isa` proves that the processor has the features.
-                Level::NeonI8mm => <$packed>::tile(unsafe { neon::I8mm::new() }, blocks, x, n, out),
+                // SAFETY: `isa` proves that the processor has the features; one column has no neighbour to share with.
+                Level::NeonDot | Level::NeonI8mm => <$packed>::tile(unsafe { neon::Dot::new() }, blocks, x, n, out),
                 _ => scalar::$kernel(blocks, x, n, out),
             }
         }};

@@ -5,7 +5,7 @@ use std::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t, uint8x16_t, vld1_s8,
 
 use super::large::{self, Large, Mins, Split, split};
 use super::small::{self, Small};
-use super::{Multiplier, bits, blocks, less, load, load_floats, load_halves, look_up, nibbles};
+use super::{Multiplier, bits, blocks, four, less, load, load_floats, load_halves, look_up, nibbles};
 use crate::activation::{Q8x32, Q8x256};
 use crate::format::{BIASED_ZERO, IQ4_VALUES, MXFP4_VALUES, Octets};
 use crate::matmul::layout::*;
@@ -23,7 +23,7 @@ macro_rules! small {
         impl Small for $packed {
             #[inline(always)]
             fn codes<const $upper: bool>(&$self, $part: usize) -> [int8x16_t; 4] {
-                std::array::from_fn(|$i| $codes)
+                four(|$i| $codes)
             }
 
             #[inline(always)]
@@ -121,7 +121,7 @@ impl Large for PackedQ4K {
 
     #[inline(always)]
     fn codes<const HIGH: bool, const SECOND: bool>(&self, c: usize, part: usize) -> [int8x16_t; 4] {
-        std::array::from_fn(|i| less(nibbles::<HIGH>(load(&self.qs[8 * c + step(SECOND, i)], part)), 0))
+        four(|i| less(nibbles::<HIGH>(load(&self.qs[8 * c + step(SECOND, i)], part)), 0))
     }
 
     six_bits!();
@@ -135,7 +135,7 @@ impl Large for PackedQ5K {
     fn codes<const HIGH: bool, const SECOND: bool>(&self, c: usize, part: usize) -> [int8x16_t; 4] {
         let w = &self.chunks[c];
         let fifths = load(&w.qh[usize::from(SECOND)], part);
-        std::array::from_fn(|i| {
+        four(|i| {
             let fifth = bits(fifths, 2 * i + usize::from(HIGH), 4, 0x10);
             less(vorrq_u8(nibbles::<HIGH>(load(&w.qs[step(SECOND, i)], part)), fifth), 0)
         })
@@ -150,7 +150,7 @@ impl Large for PackedQ6K {
     #[inline(always)]
     fn codes<const HIGH: bool, const SECOND: bool>(&self, c: usize, part: usize) -> [int8x16_t; 4] {
         let w = &self.chunks[c];
-        std::array::from_fn(|i| {
+        four(|i| {
             let (i, from) = (step(SECOND, i), 2 * (i % 2) + 4 * usize::from(HIGH));
             let high = bits(load(&w.qh[i / 2], part), from, 4, 0x30);
             less(vorrq_u8(nibbles::<HIGH>(load(&w.qs[i], part)), high), 32)
@@ -175,7 +175,7 @@ impl Large for PackedQ3K {
     fn codes<const HIGH: bool, const SECOND: bool>(&self, c: usize, part: usize) -> [int8x16_t; 4] {
         let w = &self.chunks[c];
         let thirds = load(&w.qh[usize::from(SECOND)], part);
-        std::array::from_fn(|i| {
+        four(|i| {
             let two = two_bits::<HIGH>(&w.qs, part, step(SECOND, i));
             less(vorrq_u8(two, bits(thirds, 2 * i + usize::from(HIGH), 2, 4)), 4)
         })
@@ -197,7 +197,7 @@ impl Large for PackedQ2K {
 
     #[inline(always)]
     fn codes<const HIGH: bool, const SECOND: bool>(&self, c: usize, part: usize) -> [int8x16_t; 4] {
-        std::array::from_fn(|i| less(two_bits::<HIGH>(&self.chunks[c].qs, part, step(SECOND, i)), 0))
+        four(|i| less(two_bits::<HIGH>(&self.chunks[c].qs, part, step(SECOND, i)), 0))
     }
 
     #[inline(always)]
@@ -247,7 +247,7 @@ impl Large for PackedIQ4XS {
     #[inline(always)]
     fn codes<const HIGH: bool, const SECOND: bool>(&self, c: usize, part: usize) -> [int8x16_t; 4] {
         let qs = &self.chunks[c].qs;
-        std::array::from_fn(|i| look_up(&IQ4_VALUES, nibbles::<HIGH>(load(&qs[step(SECOND, i)], part))))
+        four(|i| look_up(&IQ4_VALUES, nibbles::<HIGH>(load(&qs[step(SECOND, i)], part))))
     }
 
     /// Both runs of 32 values have one scale.
@@ -272,7 +272,7 @@ impl Large for Spread {
     #[inline(always)]
     fn codes<const HIGH: bool, const SECOND: bool>(&self, c: usize, part: usize) -> [int8x16_t; 4] {
         let first = 16 * c + 4 * (2 * usize::from(SECOND) + usize::from(HIGH));
-        std::array::from_fn(|i| less(load(&self.codes[first + i], part), BIASED_ZERO))
+        four(|i| less(load(&self.codes[first + i], part), BIASED_ZERO))
     }
 
     #[inline(always)]

@@ -3,7 +3,8 @@
 use crate::neon::*;
 use std::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t, int32x4_t};
 
-use super::{Multiplier, PARTS, load_codes, load_floats, store_floats};
+use super::columns::{arrange, columns, eights, pairs, sixteen};
+use super::{Multiplier, PARTS, load_floats, store_floats};
 use crate::activation::Q8x256;
 use crate::matmul::layout::*;
 use crate::matmul::tile::{Columns, Tile};
@@ -66,15 +67,17 @@ pub(super) fn add<M: Multiplier, P: Large, const N: usize, const R: usize>(
     out: &mut Tile,
 ) {
     for (w, x) in x.zip::<_, N>(w) {
-        let mut sums = [[vdupq_n_s8(0); 2]; N];
+        let qs = arrange::<M, N, 16>(m, |group, n| &x[n].qs.as_chunks().0[group]);
+        let mut sums = [[vdupq_n_s8(0); N]; 2];
         for n in 0..N {
-            sums[n] = P::sums(&x[n]);
+            [sums[0][n], sums[1][n]] = P::sums(&x[n]);
         }
+        let sums = [pairs(m, sums[0]), pairs(m, sums[1])];
         for part in (0..PARTS).step_by(R) {
             let mut integer = [[vdupq_n_s32(0); N]; R];
             for c in 0..4 {
-                run::<M, P, N, R, false>(m, w, x, (c, part), &mut integer);
-                run::<M, P, N, R, true>(m, w, x, (c, part), &mut integer);
+                run::<M, P, N, R, false>(m, w, &qs, (c, part), &mut integer);
+                run::<M, P, N, R, true>(m, w, &qs, (c, part), &mut integer);
             }
             for r in 0..R {
                 let integer = columns(m, integer[r]);
@@ -98,7 +101,7 @@ pub(super) fn add<M: Multiplier, P: Large, const N: usize, const R: usize>(
 fn run<M: Multiplier, P: Large, const N: usize, const R: usize, const HIGH: bool>(
     m: M,
     w: &P,
-    x: &[Q8x256; N],
+    x: &[[int8x16_t; N]; 16],
     (c, part): (usize, usize),
     integer: &mut [[int32x4_t; N]; R],
 ) {
@@ -121,19 +124,16 @@ fn run<M: Multiplier, P: Large, const N: usize, const R: usize, const HIGH: bool
 fn group<M: Multiplier, P: Large, const N: usize, const R: usize, const HIGH: bool, const SECOND: bool>(
     m: M,
     w: &P,
-    x: &[Q8x256; N],
+    x: &[[int8x16_t; N]; 16],
     (c, part): (usize, usize),
     dot: &mut [[int32x4_t; N]; R],
 ) {
     let step = 4 * usize::from(SECOND);
     let first = if HIGH { P::RUNS.high(c, step) } else { P::RUNS.low(c, step) };
-    let mut qs = [vdupq_n_s8(0); N];
-    for n in 0..N {
-        // The remainder spares a check.
-        qs[n] = load_codes(&x[n].qs.as_chunks().0[first / 16 % 16]);
-    }
+    // The remainder spares a check.
+    let x = &x[first / 16 % 16];
     for r in 0..R {
-        sixteen(m, &mut dot[r], w.codes::<HIGH, SECOND>(c, part + r), &qs);
+        sixteen(m, &mut dot[r], w.codes::<HIGH, SECOND>(c, part + r), x);
     }
 }
 
@@ -165,57 +165,14 @@ fn scale<M: Multiplier, P: Large, const N: usize, const R: usize, const HIGH: bo
 
 /// `Σ min·Σ q`.
 #[inline(always)]
-fn minimum<M: Multiplier, const N: usize>(m: M, mins: &Mins, sums: &[[Split; 2]; N]) -> [int32x4_t; N] {
+fn minimum<M: Multiplier, const N: usize>(m: M, mins: &Mins, sums: &[[Split; N]; 2]) -> [int32x4_t; N] {
     let (mut low, mut high) = ([vdupq_n_s32(0); N], [vdupq_n_s32(0); N]);
-    for (i, &codes) in mins.eights[..mins.count].iter().enumerate() {
-        let mut eight = [vdupq_n_s8(0); N];
-        for n in 0..N {
-            eight[n] = sums[n][i];
-        }
-        eights::<M, N, false>(m, &mut low, codes, &eight);
-        eights::<M, N, true>(m, &mut high, codes, &eight);
+    for (&codes, sums) in mins.eights[..mins.count].iter().zip(sums) {
+        eights::<M, N, false>(m, &mut low, codes, sums);
+        eights::<M, N, true>(m, &mut high, codes, sums);
     }
     for n in 0..N {
         low[n] = vaddq_s32(low[n], vshlq_n_s32::<7>(high[n]));
     }
     columns(m, low)
-}
-
-/// Adds to the sums of `N` columns the products of sixteen values, four a register of codes.
-#[inline(always)]
-pub(super) fn sixteen<M: Multiplier, const N: usize>(
-    m: M,
-    sums: &mut [int32x4_t; N],
-    [a, b, c, d]: [int8x16_t; 4],
-    x: &[int8x16_t; N],
-) {
-    eights::<M, N, false>(m, sums, [a, b], x);
-    eights::<M, N, true>(m, sums, [c, d], x);
-}
-
-/// Adds to the sums of `N` columns the products of eight values, of the lower or upper half of `x`.
-#[inline(always)]
-fn eights<M: Multiplier, const N: usize, const UPPER: bool>(
-    m: M,
-    sums: &mut [int32x4_t; N],
-    codes: [int8x16_t; 2],
-    x: &[int8x16_t; N],
-) {
-    let (pairs, last) = sums.as_chunks_mut::<2>();
-    let (x, last_x) = x.as_chunks::<2>();
-    for (sums, &x) in pairs.iter_mut().zip(x) {
-        *sums = m.two::<UPPER>(*sums, codes, x);
-    }
-    for (sums, &x) in last.iter_mut().zip(last_x) {
-        *sums = m.one::<UPPER>(*sums, codes, x);
-    }
-}
-
-/// The sums of `N` columns, a register each.
-#[inline(always)]
-pub(super) fn columns<M: Multiplier, const N: usize>(m: M, mut sums: [int32x4_t; N]) -> [int32x4_t; N] {
-    for pair in sums.as_chunks_mut::<2>().0 {
-        *pair = m.columns(*pair);
-    }
-    sums
 }

@@ -9,6 +9,7 @@
 //! minimums come out of a packed block. The wider the tile, the fewer rows go side by side, so that sums stay in
 //! registers.
 
+mod columns;
 mod float;
 mod formats;
 mod large;
@@ -117,6 +118,12 @@ fn store_floats(floats: &mut [f32; ROWS], part: usize, v: float32x4_t) {
 fn load_codes(qs: &[i8; 16]) -> int8x16_t {
     // SAFETY: 16 bytes.
     unsafe { vld1q_s8(qs.as_ptr()) }
+}
+
+/// Four of them. The library's way is far more code to compile.
+#[inline(always)]
+fn four<T>(of: impl Fn(usize) -> T) -> [T; 4] {
+    [of(0), of(1), of(2), of(3)]
 }
 
 /// The low nibbles of every byte, or the high ones.

@@ -14,8 +14,14 @@ pub(in crate::matmul) trait Multiplier: Copy {
     fn tile<B: Blocks>(self, w: &[B], x: Columns<'_, B::Activation>, n: usize, out: &mut Tile);
 
     /// Adds to the sums of four rows the products of eight values: the four of `codes[0]`, then those of `codes[1]`, with
-    /// the lower half of `x`, or the `UPPER` one.
+    /// the lower half of a column's `x`, or the `UPPER` one.
     fn one<const UPPER: bool>(self, sums: int32x4_t, codes: [int8x16_t; 2], x: int8x16_t) -> int32x4_t;
+
+    /// Sixteen values of two columns as [`two`](Self::two) wants them.
+    #[inline(always)]
+    fn pair(self, x: [int8x16_t; 2]) -> [int8x16_t; 2] {
+        x
+    }
 
     /// As [`one`](Self::one) for two columns. How their sums share the two registers says [`columns`](Self::columns).
     #[inline(always)]
@@ -38,7 +44,7 @@ pub(in crate::matmul) trait Multiplier: Copy {
 
 /// Declares a function for `N` columns and `R` parts in the instruction set of a multiplier.
 macro_rules! tile {
-    ($($feature:literal)?, [$($n:literal: $r:literal)*], $widest:literal: $rows:literal) => {
+    ($($feature:literal)?, $($n:literal: $r:literal)*) => {
         fn tile<B: Blocks>(self, w: &[B], x: Columns<'_, B::Activation>, n: usize, out: &mut Tile) {
             #[inline(never)]
             $(#[target_feature(enable = $feature)])?
@@ -54,7 +60,7 @@ macro_rules! tile {
             unsafe {
                 match n {
                     $($n => add::<B, Self, $n, $r>(self, w, x, out),)*
-                    _ => add::<B, Self, $widest, $rows>(self, w, x, out),
+                    _ => unreachable!("a tile of {n} columns"),
                 }
             }
         }
@@ -66,7 +72,7 @@ macro_rules! tile {
 pub(in crate::matmul) struct Plain;
 
 impl Multiplier for Plain {
-    tile!(, [1: 4 2: 2 3: 1], 4: 1);
+    tile!(, 1: 4 2: 2 3: 1 4: 1);
 
     #[inline(always)]
     fn one<const UPPER: bool>(self, sums: int32x4_t, codes: [int8x16_t; 2], x: int8x16_t) -> int32x4_t {
@@ -96,7 +102,7 @@ impl Dot {
 }
 
 impl Multiplier for Dot {
-    tile!("dotprod", [1: 4 2: 4 3: 2 4: 2 5: 1 6: 1 7: 1], 8: 1);
+    tile!("dotprod", 1: 4 2: 4 3: 2 4: 2 5: 1 6: 1 7: 1 8: 1);
 
     #[inline(always)]
     fn one<const UPPER: bool>(self, sums: int32x4_t, codes: [int8x16_t; 2], x: int8x16_t) -> int32x4_t {
@@ -124,11 +130,18 @@ impl I8mm {
 }
 
 impl Multiplier for I8mm {
-    tile!("dotprod,i8mm", [1: 4 2: 4 3: 2 4: 2 5: 1 6: 1 7: 1], 8: 1);
+    tile!("dotprod,i8mm", 2: 4 3: 2 4: 2 5: 1 6: 1 7: 1 8: 1);
 
     #[inline(always)]
     fn one<const UPPER: bool>(self, sums: int32x4_t, codes: [int8x16_t; 2], x: int8x16_t) -> int32x4_t {
         Dot(()).one::<UPPER>(sums, codes, x)
+    }
+
+    /// The first register has the lower halves, the second the upper ones.
+    #[inline(always)]
+    fn pair(self, x: [int8x16_t; 2]) -> [int8x16_t; 2] {
+        let x = x.map(|x| vreinterpretq_s64_s8(x));
+        [vreinterpretq_s8_s64(vzip1q_s64(x[0], x[1])), vreinterpretq_s8_s64(vzip2q_s64(x[0], x[1]))]
     }
 
     /// The first register has rows 0 and 1, each with both columns, the second rows 2 and 3.
@@ -136,9 +149,7 @@ impl Multiplier for I8mm {
     fn two<const UPPER: bool>(self, sums: [int32x4_t; 2], codes: [int8x16_t; 2], x: [int8x16_t; 2]) -> [int32x4_t; 2] {
         let codes = codes.map(|codes| vreinterpretq_s32_s8(codes));
         let rows = [vzip1q_s32(codes[0], codes[1]), vzip2q_s32(codes[0], codes[1])];
-        let x = x.map(|x| vreinterpretq_s64_s8(x));
-        let x = if UPPER { vzip2q_s64(x[0], x[1]) } else { vzip1q_s64(x[0], x[1]) };
-        let x = vreinterpretq_s8_s64(x);
+        let x = x[usize::from(UPPER)];
         // SAFETY: `self` exists only where the processor has `i8mm`.
         unsafe { [smmla(sums[0], vreinterpretq_s8_s32(rows[0]), x), smmla(sums[1], vreinterpretq_s8_s32(rows[1]), x)] }
     }

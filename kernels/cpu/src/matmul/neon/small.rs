@@ -1,9 +1,10 @@
 //! Blocks of 32 values.
 
 use crate::neon::*;
-use std::arch::aarch64::{float32x4_t, int8x16_t, int32x4_t};
+use std::arch::aarch64::{float32x4_t, int8x16_t};
 
-use super::{Multiplier, PARTS, load_codes, load_floats, store_floats};
+use super::columns::{arrange, columns, sixteen};
+use super::{Multiplier, PARTS, load_floats, store_floats};
 use crate::activation::Q8x32;
 use crate::matmul::layout::*;
 use crate::matmul::tile::{Columns, Tile};
@@ -30,12 +31,15 @@ pub(super) fn add<M: Multiplier, P: Small, const N: usize, const R: usize>(
     out: &mut Tile,
 ) {
     for (w, x) in x.zip::<_, N>(w) {
+        let qs = arrange::<M, N, 2>(m, |half, n| &x[n].qs.as_chunks().0[half]);
         for part in (0..PARTS).step_by(R) {
             let mut dot = [[vdupq_n_s32(0); N]; R];
-            half::<M, P, N, R, false>(m, w, x, part, &mut dot);
-            half::<M, P, N, R, true>(m, w, x, part, &mut dot);
             for r in 0..R {
-                let dot = super::large::columns(m, dot[r]);
+                sixteen(m, &mut dot[r], w.codes::<false>(part + r), &qs[0]);
+                sixteen(m, &mut dot[r], w.codes::<true>(part + r), &qs[1]);
+            }
+            for r in 0..R {
+                let dot = columns(m, dot[r]);
                 let (d, min) = (w.d(part + r), w.m(part + r));
                 for n in 0..N {
                     let total = load_floats(&out[n], part + r);
@@ -47,23 +51,5 @@ pub(super) fn add<M: Multiplier, P: Small, const N: usize, const R: usize>(
                 }
             }
         }
-    }
-}
-
-/// Adds the products of half a block.
-#[inline(always)]
-fn half<M: Multiplier, P: Small, const N: usize, const R: usize, const UPPER: bool>(
-    m: M,
-    w: &P,
-    x: &[Q8x32; N],
-    part: usize,
-    dot: &mut [[int32x4_t; N]; R],
-) {
-    let mut qs = [vdupq_n_s8(0); N];
-    for n in 0..N {
-        qs[n] = load_codes(&x[n].qs.as_chunks().0[usize::from(UPPER)]);
-    }
-    for r in 0..R {
-        super::large::sixteen(m, &mut dot[r], w.codes::<UPPER>(part + r), &qs);
     }
 }

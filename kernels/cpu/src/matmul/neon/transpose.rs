@@ -3,6 +3,7 @@
 use crate::neon::*;
 use std::arch::aarch64::{uint32x4_t, vld1q_u8, vst1_u8, vst1q_u8};
 
+use super::four;
 use crate::matmul::layout::{Halves, Plane, ROWS};
 use crate::matmul::words::{Transpose, Words, operators};
 
@@ -70,10 +71,10 @@ impl Words for Registers {
 
 operators! {
     Registers:
-    BitAnd::bitand(u32) => |a, mask| Registers(a.0.map(|word| vandq_u32(word, vdupq_n_u32(mask))));
-    BitOr::bitor(Registers) => |a, b| Registers(std::array::from_fn(|i| vorrq_u32(a.0[i], b.0[i])));
-    BitXor::bitxor(Registers) => |a, b| Registers(std::array::from_fn(|i| veorq_u32(a.0[i], b.0[i])));
-    BitXor::bitxor(u32) => |a, bits| Registers(a.0.map(|word| veorq_u32(word, vdupq_n_u32(bits))));
-    Shl::shl(u32) => |a, by| Registers(a.0.map(|word| vshlq_u32(word, vdupq_n_s32(by as i32))));
-    Shr::shr(u32) => |a, by| Registers(a.0.map(|word| vshlq_u32(word, vdupq_n_s32(-(by as i32)))));
+    BitAnd::bitand(u32) => |a, mask| Registers(four(|i| vandq_u32(a.0[i], vdupq_n_u32(mask))));
+    BitOr::bitor(Registers) => |a, b| Registers(four(|i| vorrq_u32(a.0[i], b.0[i])));
+    BitXor::bitxor(Registers) => |a, b| Registers(four(|i| veorq_u32(a.0[i], b.0[i])));
+    BitXor::bitxor(u32) => |a, bits| Registers(four(|i| veorq_u32(a.0[i], vdupq_n_u32(bits))));
+    Shl::shl(u32) => |a, by| Registers(four(|i| vshlq_u32(a.0[i], vdupq_n_s32(by as i32))));
+    Shr::shr(u32) => |a, by| Registers(four(|i| vshlq_u32(a.0[i], vdupq_n_s32(-(by as i32)))));
 }
