@@ -93,7 +93,7 @@
 #define R1_VOTE_EVENT_INIT \
     {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
      0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0}
+#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define R1_EVENT_INIT \
     {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -533,6 +533,10 @@ typedef struct {
     uint64_t total;
     /// Positions that the figures are for.
     uint64_t context;
+    /// What of `weights` are the experts of mixtures: with `R1_MODEL_EXPERTS_IN_PLACE` they stay in the file.
+    uint64_t experts;
+    /// Weights that one generated token reads: all but the experts that its router does not choose.
+    uint64_t read_per_token;
 } r1_memory;
 
 /// How a model is loaded. All zeros but `struct_size` is right for most hosts.
