@@ -529,6 +529,10 @@ typedef struct {
     uint64_t total;
     /// Positions that the figures are for.
     uint64_t context;
+    /// What of `weights` are the experts of mixtures: with `R1_MODEL_EXPERTS_IN_PLACE` they stay in the file.
+    uint64_t experts;
+    /// Weights that one generated token reads: all but the experts that its router does not choose.
+    uint64_t read_per_token;
 } r1_memory;
 
 /// How a model is loaded. All zeros but `struct_size` is right for most hosts.
