@@ -93,7 +93,7 @@
 #define R1_VOTE_EVENT_INIT \
     {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
      0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0}
+#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define R1_EVENT_INIT \
     {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 

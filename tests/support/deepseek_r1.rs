@@ -26,11 +26,11 @@ impl Mix {
     /// The type of a matrix with rows of `inputs` values.
     fn of(self, part: &str, layer: usize, inputs: u64) -> &'static str {
         // As llama.cpp's quantiser spends more bits on the first and the last eighth and on every third between.
-        let more = layer < LAYERS / 8 || layer >= 7 * LAYERS / 8 || (layer - LAYERS / 8) % 3 == 2;
+        let more = !(LAYERS / 8..7 * LAYERS / 8).contains(&layer) || (layer - LAYERS / 8) % 3 == 2;
         match (self, part) {
             (Mix::Q8_0, _) => "Q8_0",
             // No block of 256 fits.
-            _ if inputs % 256 != 0 => "Q8_0",
+            _ if !inputs.is_multiple_of(256) => "Q8_0",
             (_, "output") => "Q6_K",
             (Mix::Q2K, "ffn_down_exps") => "Q3_K",
             (Mix::Q2K, _) if part.ends_with("_exps") => "Q2_K",
