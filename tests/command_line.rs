@@ -185,9 +185,14 @@ fn inspect_tells_what_a_file_needs() {
 #[test]
 fn measurements_are_numbers() {
     let lines = json_lines(&ok(&["bench", "-p", "16", "-n", "4", "-b", "1,2", "-r", "1", "--json"], b""));
-    let tests: Vec<_> = lines.iter().map(|l| (l["test"].as_str().unwrap(), l["batch"].as_u64().unwrap())).collect();
-    assert_eq!(tests, [("prefill", 1), ("decode", 1), ("batch", 2)]);
-    assert!(lines.iter().all(|l| l["tokens_per_second"].as_f64().unwrap() > 0.0));
+    let tests: Vec<_> = lines.iter().map(|l| (l["test"].as_str().unwrap(), l["batch"].as_u64())).collect();
+    assert_eq!(
+        tests,
+        [("load", None), ("limits", None), ("prefill", Some(1)), ("decode", Some(1)), ("batch", Some(2))]
+    );
+    assert!(lines[2..].iter().all(|l| l["tokens_per_second"].as_f64().unwrap() > 0.0));
+    assert!(lines[0]["first_logits_s"].as_f64().unwrap() >= lines[0]["load_s"].as_f64().unwrap());
+    assert!(lines[1]["decode_ceiling"].as_f64().unwrap() > 0.0);
 
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("text.txt");
