@@ -56,6 +56,8 @@ mod device;
 mod error;
 mod estimate;
 pub mod gguf;
+#[cfg(feature = "ggml")]
+mod ggml;
 mod model;
 mod progress;
 pub mod reasoning;

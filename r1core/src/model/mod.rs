@@ -29,6 +29,20 @@ pub struct ModelOptions {
     /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
     /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
     pub kernels: Option<String>,
+    /// What runs the model: `cpu` (the default), or devices of ggml, which takes the feature `ggml`: `cuda`, `metal`,
+    /// `vulkan`, `gpu` (every GPU), `ggml-cpu` (ggml's own CPU code), `rpc` (the devices of [`ModelOptions::rpc`]), or
+    /// names of devices with commas between them, as [`Device::list`](crate::Device::list) tells them. What was asked for
+    /// runs, or opening fails: nothing falls back in silence.
+    pub backend: Option<String>,
+    /// How many layers, the last ones, go to the devices, shared out by their free memory; earlier ones run on the CPU.
+    /// `None` takes as many as fit.
+    pub gpu_layers: Option<usize>,
+    /// A folder with ggml's shared libraries; `None` takes the environment variable `R1_GGML_LIB_DIR`, else the ggml that
+    /// is linked.
+    pub ggml_folder: Option<std::path::PathBuf>,
+    /// Addresses (`host:port`) of ggml RPC servers whose devices may be used. The protocol has no protection whatsoever:
+    /// name servers of a trusted network only.
+    pub rpc: Vec<String>,
     /// Stops loading when it fires.
     pub cancel: CancelToken,
     /// Told how far loading has come.
@@ -53,6 +67,8 @@ pub struct Model {
 struct Inner {
     config: Config,
     weights: Weights,
+    #[cfg(feature = "ggml")]
+    pub(super) devices: Option<Arc<crate::ggml::DeviceModel>>,
     ropes: Vec<Rope>,
     tokenizer: Tokenizer,
     template: Option<String>,
@@ -99,9 +115,27 @@ impl Model {
         let template = template_text(metadata)?.map(str::to_owned);
         let name = metadata.str("general.name").ok().flatten().map(str::to_owned);
         let gguf = Arc::new(gguf);
-        let weights = Weights::load(&gguf, &config, &options.cancel, options.progress.as_ref())?;
+        #[cfg(feature = "ggml")]
+        let devices = devices(&gguf, &config, options)?;
+        #[cfg(feature = "ggml")]
+        let cpu_layers = devices.as_ref().map_or(config.layers.len(), |devices| devices.cpu_layers);
+        #[cfg(not(feature = "ggml"))]
+        let cpu_layers = only_cpu(&config, options)?;
+        let weights = Weights::load(&gguf, &config, cpu_layers, &options.cancel, options.progress.as_ref())?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
-        Ok(Model { inner: Arc::new(Inner { config, weights, ropes, tokenizer, template, name, isa }) })
+        Ok(Model {
+            inner: Arc::new(Inner {
+                config,
+                weights,
+                #[cfg(feature = "ggml")]
+                devices,
+                ropes,
+                tokenizer,
+                template,
+                name,
+                isa,
+            }),
+        })
     }
 
     /// The checked numbers and layers.
@@ -143,9 +177,44 @@ impl Model {
         self.inner.isa.name()
     }
 
-    /// Memory that the repacked weights take, in bytes.
+    /// Memory that the weights take, in bytes: those repacked for the CPU and those on devices.
     pub fn weight_bytes(&self) -> usize {
-        self.inner.weights.bytes()
+        self.inner.weights.bytes() + self.placement().iter().map(|(_, _, bytes)| bytes).sum::<usize>()
+    }
+
+    /// The devices that run layers: name, layers, and bytes of weights there. Empty on the CPU alone.
+    pub fn placement(&self) -> Vec<(String, std::ops::Range<usize>, usize)> {
+        #[cfg(feature = "ggml")]
+        if let Some(devices) = &self.inner.devices {
+            return devices.placement();
+        }
+        Vec::new()
+    }
+}
+
+/// The devices that `options` ask for.
+#[cfg(feature = "ggml")]
+fn devices(gguf: &Gguf, config: &Config, options: &ModelOptions) -> Result<Option<Arc<crate::ggml::DeviceModel>>> {
+    let backend = match options.backend.as_deref() {
+        None | Some("cpu") => return Ok(None),
+        Some(backend) => backend.to_owned(),
+    };
+    let request = crate::ggml::Request {
+        backend,
+        layers: options.gpu_layers,
+        folder: options.ggml_folder.clone(),
+        servers: options.rpc.clone(),
+    };
+    crate::ggml::DeviceModel::load(gguf, config, &request, &options.cancel, options.progress.as_ref())
+}
+
+/// The number of layers on the CPU: all of them.
+#[cfg(not(feature = "ggml"))]
+fn only_cpu(config: &Config, options: &ModelOptions) -> Result<usize> {
+    match options.backend.as_deref() {
+        None | Some("cpu") => Ok(config.layers.len()),
+        Some(backend) => Err(Error::new(ErrorKind::Unsupported, format!("this build has no backend '{backend}'"))
+            .remedy("build with the feature 'ggml', or run on the CPU")),
     }
 }
 
