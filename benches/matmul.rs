@@ -1,11 +1,13 @@
 //! Speed of the products, one thread, weights in the cache: time for 256 weights and one column.
 //!
-//! `cargo bench -p r1-kernels --bench matmul [-- [FORMAT | ISA | stream | pack] ...]`. Formats take turns, so that a
-//! noisy neighbour hurts all alike; the table shows the median and the best of the turns. Cycles are estimated with the
-//! clock that a chain of multiplications shows at that moment. `stream` reads weights from memory instead, one column,
-//! next to a plain read of the same memory; `pack` measures repacking.
+//! `cargo bench -p r1-kernels --bench matmul [-- [FORMAT | ISA | in-place | stream | pack] ...]`. Formats take turns, so
+//! that a noisy neighbour hurts all alike; the table shows the median and the best of the turns. Cycles are estimated
+//! with the clock that a chain of multiplications shows at that moment. `in-place` leaves the weights in the layout of
+//! the file. `stream` reads weights from memory instead, one column, packed and in place, next to a plain read of the
+//! same memory; `pack` measures repacking.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use r1_kernels::{Activations, Format, Isa, Matrix, Team, matmul};
@@ -20,9 +22,10 @@ fn main() {
     if words.iter().any(|word| word == "stream") {
         isas.iter().for_each(|&isa| formats.iter().for_each(|&format| stream(isa, format)));
     } else if words.iter().any(|word| word == "pack") {
-        formats.iter().for_each(|&format| pack(format));
+        isas.iter().for_each(|&isa| formats.iter().for_each(|&format| pack(isa, format)));
     } else {
-        isas.iter().for_each(|&isa| hot(isa, &formats));
+        let in_place = words.iter().any(|word| word == "in-place");
+        isas.iter().for_each(|&isa| hot(isa, &formats, in_place));
     }
 }
 
@@ -40,8 +43,15 @@ fn weights(format: Format, rows: usize, cols: usize) -> Vec<u8> {
     data
 }
 
-fn matrix(format: Format, rows: usize, cols: usize) -> Matrix {
-    Matrix::pack(format, rows, cols, &weights(format, rows, cols), &mut |_| true).expect("a matrix")
+fn matrix(format: Format, rows: usize, cols: usize, in_place: bool) -> Matrix {
+    let weights = weights(format, rows, cols);
+    let matrix = if in_place {
+        let all = 0..weights.len();
+        Matrix::in_place(format, rows, cols, Arc::new(weights), all)
+    } else {
+        Matrix::pack(Isa::detect(), format, rows, cols, &weights, &mut |_| true)
+    };
+    matrix.expect("a matrix")
 }
 
 fn activations(isa: Isa, format: Format, len: usize, columns: usize) -> Activations {
@@ -51,12 +61,12 @@ fn activations(isa: Isa, format: Format, len: usize, columns: usize) -> Activati
     x
 }
 
-fn hot(isa: Isa, formats: &[Format]) {
+fn hot(isa: Isa, formats: &[Format], in_place: bool) {
     let team = Team::new(1);
     println!("{:<7} {:<7} {:>10}   median ns / best ns / best cycles", isa.name(), "format", "columns");
     // Half a megabyte of weights at most: they stay in the second-level cache.
     let (rows, cols) = (128, 2048);
-    let cases: Vec<_> = formats.iter().map(|&format| (format, matrix(format, rows, cols))).collect();
+    let cases: Vec<_> = formats.iter().map(|&format| (format, matrix(format, rows, cols, in_place))).collect();
     let mut out = vec![0.0; rows * COLUMNS[COLUMNS.len() - 1]];
     for columns in COLUMNS {
         let xs: Vec<_> = formats.iter().map(|&format| activations(isa, format, cols, columns)).collect();
@@ -87,26 +97,29 @@ fn hot(isa: Isa, formats: &[Format]) {
 fn stream(isa: Isa, format: Format) {
     let cols = 4096;
     let rows = (256 << 20) / format.row_bytes(cols).expect("whole blocks");
-    let w = matrix(format, rows, cols);
-    let plain = vec![1u64; w.bytes() / 8];
+    let cases = [("packed", matrix(format, rows, cols, false)), ("in place", matrix(format, rows, cols, true))];
+    let bytes = rows * format.row_bytes(cols).expect("whole blocks");
+    let plain = vec![1u64; bytes / 8];
     let x = activations(isa, format, cols, 1);
     let mut out = vec![0.0; rows];
     for threads in [1, 2] {
         let team = Team::new(threads);
-        let (mut products, mut reads) = (Vec::new(), Vec::new());
+        let mut rates = [("packed", Vec::new()), ("in place", Vec::new()), ("read", Vec::new())];
         for _ in 0..TURNS / 2 {
-            let rate = |begin: Instant| w.bytes() as f64 / begin.elapsed().as_secs_f64() / 1e9;
-            let begin = Instant::now();
-            matmul(isa, &team, &w, &x, black_box(&mut out));
-            products.push(rate(begin));
+            let rate = |begin: Instant| bytes as f64 / begin.elapsed().as_secs_f64() / 1e9;
+            for ((_, w), (_, rates)) in cases.iter().zip(&mut rates) {
+                let begin = Instant::now();
+                matmul(isa, &team, w, &x, black_box(&mut out));
+                rates.push(rate(begin));
+            }
             let begin = Instant::now();
             let parts: Vec<&[u64]> = plain.chunks(16 << 10).collect();
             team.run(parts.len(), |part| {
                 black_box(parts[part].iter().fold(0u64, |sum, &word| sum.wrapping_add(word)));
             });
-            reads.push(rate(begin));
+            rates[2].1.push(rate(begin));
         }
-        for (what, rates) in [("product", &mut products), ("read", &mut reads)] {
+        for (what, rates) in &mut rates {
             rates.sort_by(f64::total_cmp);
             let (median, best) = (rates[rates.len() / 2], rates[rates.len() - 1]);
             println!("{:<7} {format:<7} {threads} threads, {what:<8} {median:5.1} GB/s, best {best:5.1}", isa.name());
@@ -115,18 +128,18 @@ fn stream(isa: Isa, format: Format) {
 }
 
 /// Gigabytes a second of repacking, source in the cache.
-fn pack(format: Format) {
+fn pack(isa: Isa, format: Format) {
     let (rows, cols) = (64, 4096);
     let data = weights(format, rows, cols);
     let mut rates: Vec<f64> = (0..TURNS)
         .map(|_| {
             let begin = Instant::now();
-            black_box(Matrix::pack(format, rows, cols, black_box(&data), &mut |_| true).expect("a matrix"));
+            black_box(Matrix::pack(isa, format, rows, cols, black_box(&data), &mut |_| true).expect("a matrix"));
             data.len() as f64 / begin.elapsed().as_secs_f64() / 1e9
         })
         .collect();
     rates.sort_by(f64::total_cmp);
-    println!("{format:<7} {:5.2} GB/s packed, best {:5.2}", rates[TURNS / 2], rates[TURNS - 1]);
+    println!("{:<7} {format:<7} {:5.2} GB/s packed, best {:5.2}", isa.name(), rates[TURNS / 2], rates[TURNS - 1]);
 }
 
 /// Gigahertz, by a chain of multiplications of three cycles each.

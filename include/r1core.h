@@ -36,8 +36,8 @@
  *
  * Threads. "const T*" arguments of model, tokenizer, cancel, error and string may be used by any number of threads at
  * once. Session, chat, stream and vote are for one thread at a time, any thread; a call that comes meanwhile gives
- * R1_ERR_BUSY instead of waiting, except r1_think_*, which steer a reply from any thread at any time. Each opaque
- * type below says more.
+ * R1_ERR_BUSY instead of waiting, except r1_think_* and the functions that steer a vote, which any thread may call at
+ * any time. Each opaque type below says more.
  *
  * Callbacks run on the thread that made the call, or for the log on the thread whose call is logged. They must not
  * throw, and must not call functions of this library, which would give R1_ERR_REENTRANT, except those that say
@@ -75,17 +75,20 @@
 /// As the length of a text: it ends with NUL.
 #define R1_NUL SIZE_MAX
 
+/// What an r1_text_fn returns where it has no text.
+#define R1_NO_TEXT SIZE_MAX
+
 /// Initialisers: the defaults, and the size that your program was compiled with.
 #define R1_MODEL_OPTIONS_INIT {sizeof(r1_model_options), 0, NULL, NULL, NULL, NULL, NULL}
 #define R1_SESSION_OPTIONS_INIT {sizeof(r1_session_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
-#define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL}
+#define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 #define R1_THINK_OPTIONS_INIT \
     {sizeof(r1_think_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, \
-     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, 0}
 #define R1_THINK_STATE_INIT {sizeof(r1_think_state), 0, 0, 0, 0, 0, 0}
 #define R1_GENERATE_OPTIONS_INIT \
     {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
-#define R1_VOTE_OPTIONS_INIT {sizeof(r1_vote_options), 0, NULL, NULL, NULL, 0, 0}
+#define R1_VOTE_OPTIONS_INIT {sizeof(r1_vote_options), 0, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL}
 #define R1_VOTE_EVENT_INIT \
     {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
      0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -120,6 +123,10 @@
 /// was made from the model has been freed.
 #define R1_MODEL_BORROW 2
 
+/// Uses the weights as they lie in the file or the block instead of copying them into the kernels' layout: loads at
+/// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
+#define R1_MODEL_IN_PLACE 4
+
 /// Weights are being read and repacked; counted in bytes of the file.
 #define R1_STAGE_LOAD 0
 
@@ -150,11 +157,48 @@
 /// Tells the template to let the model think; for templates that can be told.
 #define R1_CHAT_THINK 1
 
-/// Tells the template not to let the model think; for templates that can be told.
+/// Tells the template not to let the model think, and has a conversation's prompts end behind an empty thought even where
+/// the template cannot be told.
 #define R1_CHAT_NO_THINK 2
 
 /// For `r1_chat_render`: without the beginning of the assistant's turn.
 #define R1_CHAT_NO_GENERATION_PROMPT 4
+
+/// Opens the thought where the template of an R1 file does not (files from before February 2025). Not for
+/// `r1_chat_render`.
+#define R1_CHAT_FORCE_THINK 8
+
+/// What becomes of the thoughts of earlier turns: the template decides; most drop them.
+#define R1_HISTORY_TEMPLATE 0
+
+/// The model sees them in full.
+#define R1_HISTORY_KEEP 1
+
+/// The model does not see them.
+#define R1_HISTORY_DROP 2
+
+/// The model sees the last lines of each, `history_chars` characters at most.
+#define R1_HISTORY_SHORTEN 3
+
+/// The model sees what `summarise` makes of each.
+#define R1_HISTORY_SUMMARISE 4
+
+/// System messages are passed on, and `r1_chat_warnings` and the log (`R1_LOG_WARN`) say where the authors of the model
+/// advise against them.
+#define R1_SYSTEM_WARN 0
+
+/// System messages are passed on.
+#define R1_SYSTEM_KEEP 1
+
+/// System messages are put in front of the user's message that follows.
+#define R1_SYSTEM_INTO_USER 2
+
+/// There is a system message, which the authors of R1 advise against: put the instructions into the user's message.
+#define R1_CHAT_WARN_SYSTEM 1
+
+/// There are replies before the first message is sent: if they are examples, the authors of R1 advise against them. An
+/// earlier conversation that goes on looks the same and is no reason to worry.
+#define R1_CHAT_WARN_EXAMPLES 2
 
 /// Keys and values in half precision, 2 bytes a value.
 #define R1_CACHE_F16 0
@@ -182,6 +226,9 @@
 
 /// The likeliest token always, outside thoughts.
 #define R1_THINK_ANSWER_GREEDY 64
+
+/// No `tool_open` text may come in a thought, instead of closing it.
+#define R1_THINK_FORBID_TOOLS 128
 
 /// A used-up budget cuts after any token that ends a character.
 #define R1_BOUNDARY_TOKEN 0
@@ -299,6 +346,12 @@
 /// The model began a tool call inside the thought.
 #define R1_CLOSE_TOOL 8
 
+/// A text or a line came that the host waits for.
+#define R1_CLOSE_PATTERN 9
+
+/// The thought came to the same answer often enough.
+#define R1_CLOSE_SETTLED 10
+
 /// The model chose the token.
 #define R1_PROVENANCE_SAMPLED 1
 
@@ -392,7 +445,7 @@ typedef struct r1_string r1_string;
 typedef struct r1_tokenizer r1_tokenizer;
 
 /// A vote that is being held. For one thread at a time, any thread: a call from a second one meanwhile gives
-/// `R1_ERR_BUSY`. Its session or chat is in use until the vote has given `R1_VOTE_DONE`, failed, or been freed.
+/// `R1_ERR_BUSY`, except the functions that steer a vote, which any thread may call at any time. Its session or chat is in use until the vote has given `R1_VOTE_DONE`, failed, or been freed.
 typedef struct r1_vote r1_vote;
 
 /// What a call came to: `R1_OK`, `R1_DONE`, or one of `R1_ERR_*`, which are all positive. Numbers are never reused.
@@ -480,6 +533,15 @@ typedef struct {
     r1_drop_fn progress_drop;
 } r1_model_options;
 
+/// Makes a text of a text. `text` has `len` bytes, is UTF-8, followed by NUL, and valid during the call. Write the result
+/// to `out`, which has room for `size` bytes, without a NUL, and return its length; where it is longer than `size`, write
+/// nothing and return the length, and the function is called once more with room enough. `R1_NO_TEXT` says that there is
+/// none; what is longer than 1 MiB or is not UTF-8 counts as none.
+///
+/// Runs on the thread that made the call which needs it. It must not call back, except the functions that say "callbacks
+/// included", and must not throw.
+typedef size_t (*r1_text_fn)(void *user, const char *text, size_t len, char *out, size_t size);
+
 /// How a conversation is held. All zeros but `struct_size` is right for most hosts. Texts are read during the call
 /// only.
 typedef struct {
@@ -491,9 +553,26 @@ typedef struct {
     const r1_session_options *session;
     /// The chat template: its text or the name of a preset, ending with NUL. NULL takes the file's own.
     const char *chat_template;
-    /// Messages that come first: a JSON array of objects with `role` and `content`, ending with NUL. NULL for none. For
-    /// the R1 family put instructions into the user's turn instead of a system message, as the authors advise.
+    /// Messages that come first: a JSON array of objects with `role` and `content`, ending with NUL. NULL for none.
     const char *messages_json;
+    /// Further variables of the template: a JSON object, ending with NUL, such as `{"reasoning_effort": "high"}`. NULL for
+    /// none.
+    const char *variables_json;
+    /// Makes a summary of a thought, for `R1_HISTORY_SUMMARISE`; called by `r1_chat_send` and `r1_chat_vote` for every
+    /// earlier thought. No text, or an empty one, drops the thought.
+    r1_text_fn summarise;
+    /// Handed to `summarise`.
+    void *summarise_user;
+    /// Called once with `summarise_user` when the conversation and its streams and votes are gone, or when making it
+    /// fails, unless the options themselves could not be read (`R1_ERR_VERSION`) or the call was refused
+    /// (`R1_ERR_REENTRANT`). NULL for none.
+    r1_drop_fn summarise_drop;
+    /// Characters for `R1_HISTORY_SHORTEN`.
+    uint64_t history_chars;
+    /// What becomes of the thoughts of earlier turns: `R1_HISTORY_*`.
+    int32_t history;
+    /// What becomes of system messages: `R1_SYSTEM_*`.
+    int32_t system;
 } r1_chat_options;
 
 /// Added to the logit of a token before sampling; minus infinity forbids the token.
@@ -543,7 +622,8 @@ typedef struct {
     /// thought and where there is no room.
     const char *message;
     /// `tool_open_count` texts, such as `<tool_call>`, of which each closes a thought that it comes in and begins the
-    /// answer. Without any, a tool call in a thought is part of the thought.
+    /// answer. With `R1_THINK_FORBID_TOOLS` none of them can come in a thought. Without any, a tool call in a thought is
+    /// part of the thought.
     const char *const *tool_open;
     /// Number of `tool_open` texts.
     size_t tool_open_count;
@@ -577,6 +657,21 @@ typedef struct {
     float answer_repetition_penalty;
     /// See `answer_temperature`.
     uint32_t answer_top_k;
+    /// `until_count` texts of which each closes the thought when it comes in it.
+    const char *const *until;
+    /// Number of `until` texts.
+    size_t until_count;
+    /// A pattern, ending with NUL; a line of the thought that it matches closes the thought. NULL for none.
+    const char *until_line;
+    /// The thought is closed when it has stated the same answer so many times in a row, in a `\boxed{...}` or after "the
+    /// answer is". 0 never does.
+    uint32_t until_settled;
+    /// 0: none are defined yet.
+    uint32_t reserved;
+    /// `close_tag_count` further texts that close a thought, beside the model's own tag or that of `r1_generate_options`.
+    const char *const *close_tags;
+    /// Number of `close_tags` texts.
+    size_t close_tag_count;
 } r1_think_options;
 
 /// What to generate. All zeros but `struct_size` samples as the DeepSeek-R1 paper does, until the model ends its turn
@@ -707,29 +802,6 @@ typedef struct {
     uint64_t pending_tokens;
 } r1_think_state;
 
-/// How a vote is held. All zeros but `struct_size` take 16 samples as the DeepSeek-R1 paper does, read mathematical
-/// answers, and stop as soon as the winner is certain. Texts are read during the call only.
-typedef struct {
-    /// `sizeof(r1_vote_options)`.
-    uint32_t struct_size;
-    /// `R1_VOTE_EAGER`, `R1_VOTE_ALL`.
-    uint32_t flags;
-    /// How each sample is generated, with a seed of its own that is made from the one given; NULL takes the defaults.
-    /// Tokens are not reported.
-    const r1_generate_options *generate;
-    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, of
-    /// whose last match the first group is the answer. NULL takes `math`.
-    const char *answer_kind;
-    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
-    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes
-    /// `certain`.
-    const char *early_stop;
-    /// Samples at most, up to 4096. 0 takes 16.
-    uint32_t samples;
-    /// Samples that run together at most. 0 sets no limit.
-    uint32_t batch;
-} r1_vote_options;
-
 /// The votes for one answer.
 typedef struct {
     /// The answer: UTF-8, followed by NUL.
@@ -804,6 +876,45 @@ typedef struct {
     /// See `prompt_tokens`.
     uint64_t decode_ns;
 } r1_vote_event;
+
+/// Says how much a sample's answer counts: above 0 and at most 1; anything else ends the vote with `R1_ERR_ARGUMENT`.
+/// `sample` is as `r1_vote_next` gives it for `R1_VOTE_SAMPLE`, valid during the call. Runs on the thread that called
+/// `r1_vote_next`, after `extract`. It must not call back, except the functions that say "callbacks included", and must
+/// not throw.
+typedef double (*r1_weigh_fn)(void *user, const r1_vote_event *sample);
+
+/// How a vote is held. All zeros but `struct_size` take 16 samples as the DeepSeek-R1 paper does, read mathematical
+/// answers, and stop as soon as the winner is certain. Texts are read during the call only.
+typedef struct {
+    /// `sizeof(r1_vote_options)`.
+    uint32_t struct_size;
+    /// `R1_VOTE_EAGER`, `R1_VOTE_ALL`.
+    uint32_t flags;
+    /// How each sample is generated, with a seed of its own that is made from the one given; NULL takes the defaults.
+    /// Tokens are not reported.
+    const r1_generate_options *generate;
+    /// What an answer is, ending with NUL: `integer`, `math`, `choice`, `exact` or `regex:` and a pattern, of
+    /// whose last match the first group is the answer. NULL takes `math`.
+    const char *answer_kind;
+    /// When the vote may end before all samples have, ending with NUL: `never`, `certain`, `window:N` (the last N
+    /// agree), `beta:P` (the leader stays ahead with probability P), `first:M` (the first M decide). NULL takes
+    /// `certain`.
+    const char *early_stop;
+    /// Samples at most, up to 4096. 0 takes 16.
+    uint32_t samples;
+    /// Samples that run together at most. 0 sets no limit.
+    uint32_t batch;
+    /// Finds a sample's answer in its reply (without the thought) in place of `answer_kind`; no text: there is none.
+    /// Equal texts are equal answers. Called by `r1_vote_next` once for every sample that has ended. NULL for none.
+    r1_text_fn extract;
+    /// How much each answer counts; NULL counts them alike.
+    r1_weigh_fn weigh;
+    /// Handed to `extract` and `weigh`.
+    void *user;
+    /// Called once with `user` when the vote is gone, or when beginning it fails, unless the options themselves could not
+    /// be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`). NULL for none.
+    r1_drop_fn user_drop;
+} r1_vote_options;
 
 /// The call did what it says.
 #define R1_OK 0
@@ -1121,6 +1232,14 @@ r1_status r1_chat_new(const r1_model *model,
                       r1_chat **out,
                       r1_error **err);
 
+/// What the authors of the model advise against in the messages that the conversation began with: `R1_CHAT_WARN_*` bits,
+/// 0 for nothing. The log has them as texts.
+R1_API
+R1_NODISCARD
+r1_status r1_chat_warnings(const r1_chat *chat,
+                           uint32_t *out,
+                           r1_error **err);
+
 /// Sends a user's message and begins the reply. Returns at once; the work is done in `r1_stream_next`. The message
 /// and the reply join the conversation when the stream ends; a stream that is freed before forgets them. `options`
 /// may be NULL. Free the stream with `r1_stream_free`.
@@ -1363,6 +1482,47 @@ r1_status r1_vote_next(r1_vote *vote,
 /// Any thread, callbacks included.
 R1_API
 r1_status r1_vote_free(r1_vote *vote);
+
+/// Asks for the result now: the thoughts of all running samples are closed before their next tokens, and no further
+/// sample starts. The vote ends when they have answered. `running`, which may be NULL, gets how many run; 0 where the
+/// vote is over, or has not read its prompt yet and will take one sample.
+///
+/// Samples whose thought was closed like this count only where none has closed its own, or with `R1_VOTE_ALL`.
+///
+/// Never gives `R1_ERR_BUSY`: any thread, while another one is inside `r1_vote_next`; callbacks included, but no signal
+/// handlers.
+///
+/// Errors: `R1_ERR_NULL_ARG`, `R1_ERR_HANDLE`; `R1_ERR_RANGE` for a misaligned pointer.
+R1_API
+r1_status r1_vote_answer_now(const r1_vote *vote,
+                             uint64_t *running);
+
+/// Sets the thought budget of each sample, those to come included, to `budget` tokens; `R1_THINK_UNLIMITED` for no
+/// limit. `running` as in `r1_vote_answer_now`, and so threads and errors.
+R1_API
+r1_status r1_vote_set_budget(const r1_vote *vote,
+                             uint64_t budget,
+                             uint64_t *running);
+
+/// Ends one sample without a vote; none takes its place. `running`, which may be NULL, gets 1 where it was running, else
+/// 0. Threads and errors as `r1_vote_answer_now`.
+R1_API
+r1_status r1_vote_cancel_sample(const r1_vote *vote,
+                                uint64_t sample,
+                                uint64_t *running);
+
+/// Writes how far the vote is, as an event of kind `R1_VOTE_PROGRESS`. Threads and errors as `r1_vote_answer_now`;
+/// `R1_ERR_VERSION` where `event->struct_size` is not set.
+R1_API
+r1_status r1_vote_progress(const r1_vote *vote,
+                           r1_vote_event *event);
+
+/// Writes how far one running sample is. Threads and errors as `r1_vote_progress`; `R1_ERR_ARGUMENT` for a sample that
+/// does not run.
+R1_API
+r1_status r1_vote_sample_state(const r1_vote *vote,
+                               uint64_t sample,
+                               r1_think_state *state);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -160,6 +160,20 @@ class Vote : public detail::Handle<r1_vote, r1_vote_free> {
         while (event.kind != R1_VOTE_DONE && next(event)) continue;
         return event;
     }
+
+    // From any thread, while another one is inside next(). They return how many samples run.
+    /// Asks for the result now.
+    std::uint64_t answer_now() const noexcept {
+        std::uint64_t running = 0;
+        r1_vote_answer_now(get(), &running);
+        return running;
+    }
+    /// Sets the thought budget of each sample.
+    std::uint64_t set_budget(std::uint64_t tokens) const noexcept {
+        std::uint64_t running = 0;
+        r1_vote_set_budget(get(), tokens, &running);
+        return running;
+    }
 };
 
 /// Text to tokens and back.
@@ -223,6 +237,12 @@ class Chat : public detail::Handle<r1_chat, r1_chat_free> {
     /// Sends a message and votes on the reply.
     Vote vote(std::string_view text, const r1_vote_options* options = nullptr) {
         return Vote(detail::make<r1_vote>(r1_chat_vote, get(), text.data(), text.size(), options));
+    }
+    /// What the authors of the model advise against in the messages that came first: R1_CHAT_WARN_* bits.
+    std::uint32_t warnings() const {
+        std::uint32_t bits = 0;
+        detail::call(r1_chat_warnings, get(), &bits);
+        return bits;
     }
     /// A JSON array.
     std::string messages() const { return detail::string(r1_chat_messages_json, get()); }

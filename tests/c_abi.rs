@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -22,6 +23,17 @@ fn repository(path: &str) -> PathBuf {
 
 fn model() -> PathBuf {
     repository("models/r1-tiny-q8_0.gguf")
+}
+
+/// The small model, made to believe that it may think for longer than the two seconds after which it is interrupted.
+fn patient_model() -> PathBuf {
+    let mut bytes = fs::read(model()).unwrap();
+    let key = b".context_length";
+    let value = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len() + 4;
+    bytes[value..value + 4].copy_from_slice(&(1u32 << 20).to_le_bytes());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("patient.gguf");
+    fs::write(&path, bytes).unwrap();
+    path
 }
 
 /// The shared library and the archive, built as this test was.
@@ -219,6 +231,11 @@ fn threads_and_callbacks_get_errors_instead_of_races() {
 }
 
 #[test]
+fn votes_and_conversations_are_steered_from_c() {
+    assert!(checks(&build_shared("tests/abi/steering.c", "c11")) >= 100);
+}
+
+#[test]
 fn the_cpp_wrapper_moves_throws_and_frees() {
     run(Command::new(build_shared("tests/abi/wrapper.cpp", "c++17")).arg(model()));
 }
@@ -230,6 +247,7 @@ fn no_test_program_leaks_or_touches_foreign_memory() {
         ("tests/abi/misuse.c", "c99"),
         ("tests/abi/lifecycle.c", "c11"),
         ("tests/abi/threads.c", "c11"),
+        ("tests/abi/steering.c", "c11"),
         ("tests/abi/wrapper.cpp", "c++17"),
     ] {
         run(Command::new(build_sanitized(source, standard)).arg(model()));
@@ -250,10 +268,12 @@ fn the_examples_build_with_one_command_and_think() {
     assert!(text.starts_with("2 + 2 =") && text.len() > "2 + 2 =\n".len(), "{text}");
 
     let program = build_shared("examples/c/answer_now.c", "c99");
-    let output = run(Command::new(program).arg(model()).args(["What is 37 * 24?", "1"]));
+    let begun = Instant::now();
+    let output = run(Command::new(program).arg(patient_model()).arg("What is 37 * 24?"));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.ends_with("\n(interrupted)\n") && text.len() > "\n(interrupted)\n".len(), "{text}");
     assert!(!output.stderr.is_empty(), "no thought");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "the thought is interrupted after two seconds");
     for example in ["complete.c", "chat.c", "answer_now.c"] {
         let lines = fs::read_to_string(repository("examples/c").join(example)).unwrap().lines().count();
         assert!(lines <= 60, "{example} has {lines} lines");

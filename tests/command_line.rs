@@ -243,3 +243,37 @@ fn the_first_ctrl_c_in_a_chat_asks_for_the_answer() {
     let text = String::from_utf8_lossy(&text);
     assert!(chat.wait().unwrap().success() && text.contains("boxed"), "{text}");
 }
+
+#[test]
+fn thoughts_end_on_a_sign_or_do_not_begin() {
+    let done = |flags: &[&str]| {
+        let args = [&["run", "--json", "--temp", "0", "-p", "What is 37 * 24?"], flags].concat();
+        let lines = json_lines(&ok(&args, b""));
+        let thinks = lines.iter().any(|line| line["type"] == "thought");
+        (thinks, lines.last().unwrap()["close"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(done(&["--until", "37"]), (true, "pattern".into()));
+    assert_eq!(done(&["--until", "never said", "--until-settled", "99"]), (true, "natural".into()));
+    assert_eq!(done(&["--no-think"]), (false, "none".into()));
+}
+
+#[test]
+fn a_system_message_for_r1_is_warned_of() {
+    let warnings = |flags: &[&str]| {
+        let args = [&["run", "-n", "4", "-p", "Hi", "--system", "Be brief."], flags].concat();
+        String::from_utf8(r1(&args, b"").stderr).unwrap().matches("r1: warning: the authors of R1").count()
+    };
+    assert_eq!((warnings(&[]), warnings(&["--system-in-user"])), (1, 0));
+    for bad in [&["run", "--history", "often", "-p", "Hi"][..], &["run", "--system-in-user", "-p", "Hi"]] {
+        assert_eq!(r1(bad, b"").status.code(), Some(2));
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_with_as_much_of_its_thoughts_as_is_wanted() {
+    for history in ["template", "keep", "drop", "100"] {
+        let args = ["chat", "--temp", "0", "--history", history];
+        let stdout = String::from_utf8(ok(&args, b"What is 12 + 30?\nWhat is 5 * 7?\n")).unwrap();
+        assert!(stdout.contains("42") && stdout.contains("35"), "{history}: {stdout}");
+    }
+}

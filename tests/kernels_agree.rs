@@ -1,6 +1,9 @@
 //! Every kernel gives the bits of the definition, `dot_row`: whatever the instruction set, the number of columns, how
 //! they are cut into tiles, and how many threads take part. Batching, speculation and prefill in parts rest on this.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Team, dot_row, matmul, matmul_group};
 
@@ -95,8 +98,15 @@ impl Case {
         Case { format, rows, len, data, xs }
     }
 
-    fn pack(&self) -> Matrix {
-        Matrix::pack(self.format, self.rows, self.len, &self.data, &mut |_| true).expect("a matrix")
+    fn pack(&self, isa: Isa) -> Matrix {
+        Matrix::pack(isa, self.format, self.rows, self.len, &self.data, &mut |_| true).expect("a matrix")
+    }
+
+    /// The rows in place, in the midst of other bytes.
+    fn in_place(&self) -> Matrix {
+        let bytes = [&[0xff; 3][..], &self.data, &[0xff; 100]].concat();
+        let range = 3..3 + self.data.len();
+        Matrix::in_place(self.format, self.rows, self.len, Arc::new(bytes), range).expect("a matrix")
     }
 
     fn activations(&self, isa: Isa, team: &Team) -> Activations {
@@ -117,29 +127,32 @@ impl Case {
     }
 
     fn check(&self, teams: &[Team]) {
-        let (defined, matrix) = (self.defined(), self.pack());
+        let (defined, in_place) = (self.defined(), self.in_place());
         for isa in Isa::available() {
-            for team in teams {
-                let x = self.activations(isa, team);
-                let mut out = vec![f32::NAN; defined.len()];
-                matmul(isa, team, &matrix, &x, &mut out);
-                for (i, (out, &defined)) in out.iter().zip(&defined).enumerate() {
-                    assert_eq!(
-                        out.to_bits(),
-                        defined,
-                        "{} {}, {} rows of {}, {} columns, {} threads: column {} row {}: {out} is not {}",
-                        isa.name(),
-                        self.format,
-                        self.rows,
-                        self.len,
-                        x.columns(),
-                        team.threads(),
-                        i / self.rows,
-                        i % self.rows,
-                        f32::from_bits(defined)
-                    );
-                }
+            let packed = self.pack(isa);
+            for (team, matrix) in teams.iter().flat_map(|team| [(team, &packed), (team, &in_place)]) {
+                self.check_product(isa, team, matrix, 0..self.rows, &defined);
             }
+        }
+    }
+
+    /// Multiplies `matrix`, which has rows `rows` of the case, and compares with `defined`, the results of all rows.
+    fn check_product(&self, isa: Isa, team: &Team, matrix: &Matrix, rows: Range<usize>, defined: &[u32]) {
+        let x = self.activations(isa, team);
+        let mut out = vec![f32::NAN; rows.len() * x.columns()];
+        matmul(isa, team, matrix, &x, &mut out);
+        for (i, out) in out.iter().enumerate() {
+            let (column, row) = (i / rows.len(), rows.start + i % rows.len());
+            let defined = defined[column * self.rows + row];
+            assert_eq!(
+                out.to_bits(),
+                defined,
+                "{} {matrix:?}, {} columns, {} threads: column {column} row {row}: {out} is not {}",
+                isa.name(),
+                x.columns(),
+                team.threads(),
+                f32::from_bits(defined)
+            );
         }
     }
 }
@@ -169,6 +182,16 @@ fn threads_and_tiles_do_not_change_a_bit() {
 }
 
 #[test]
+fn rows_longer_than_a_cache_give_the_bits_of_the_definition() {
+    let teams = teams();
+    for format in Format::all() {
+        for n in [1, 11] {
+            Case::new(3, format, 150, 10_240 / format.block_len().max(32), n).check(&teams[1..2]);
+        }
+    }
+}
+
+#[test]
 fn a_group_of_products_equals_its_members() {
     let teams = teams();
     for isa in Isa::available() {
@@ -184,12 +207,16 @@ fn a_group_of_products_equals_its_members() {
                     case
                 })
                 .collect();
-            let matrices: Vec<Matrix> = cases.iter().map(Case::pack).collect();
+            let matrices: Vec<Matrix> = cases
+                .iter()
+                .enumerate()
+                .map(|(i, case)| if i % 2 == 0 { case.pack(isa) } else { case.in_place() })
+                .collect();
             let mut outs: Vec<Vec<f32>> = cases.iter().map(|case| vec![f32::NAN; case.rows * n]).collect();
             let x = cases[0].activations(isa, &teams[1]);
             let mut jobs: Vec<Job<'_>> =
-                matrices.iter().zip(&mut outs).map(|(matrix, out)| Job { matrix, out }).collect();
-            matmul_group(isa, &teams[1], &mut jobs, &x);
+                matrices.iter().zip(&mut outs).map(|(matrix, out)| Job { matrix, x: &x, out }).collect();
+            matmul_group(isa, &teams[1], &mut jobs);
             for (case, out) in cases.iter().zip(&outs) {
                 assert_eq!(out.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), case.defined());
             }
@@ -220,8 +247,12 @@ fn the_definition_is_the_product_of_the_dequantised_values() {
 
 #[test]
 fn a_shape_that_differs_from_the_data_is_an_error() {
-    let pack = |format, rows, cols, bytes| Matrix::pack(format, rows, cols, &vec![0; bytes], &mut |_| true);
+    let pack =
+        |format, rows, cols, bytes| Matrix::pack(Isa::detect(), format, rows, cols, &vec![0; bytes], &mut |_| true);
+    let in_place =
+        |format, rows, cols, bytes| Matrix::in_place(format, rows, cols, Arc::new(vec![0; bytes + 1]), 1..bytes + 1);
     assert_eq!(pack(Format::Q4_K, 3, 256, 3 * 144).unwrap().rows(), 3);
+    assert_eq!(in_place(Format::Q4_K, 3, 256, 3 * 144).unwrap().rows(), 3);
     for (format, rows, cols, bytes) in [
         (Format::Q4_K, 3, 256, 3 * 144 - 1),
         (Format::Q4_K, 3, 255, 3 * 144),
@@ -231,7 +262,41 @@ fn a_shape_that_differs_from_the_data_is_an_error() {
         (Format::F32, 2, usize::MAX / 4 + 1, 0),
         (Format::Q6_K, 1 << 40, 1 << 40, 210),
     ] {
-        assert!(matches!(pack(format, rows, cols, bytes), Err(PackError::Shape { .. })), "{format} {rows}x{cols}");
+        for matrix in [pack(format, rows, cols, bytes), in_place(format, rows, cols, bytes)] {
+            assert!(matches!(matrix, Err(PackError::Shape { .. })), "{format} {rows}x{cols}: {matrix:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_in_place_must_lie_in_the_bytes() {
+    let bytes = Arc::new(vec![0; 3 * 34]);
+    let in_place = |range| Matrix::in_place(Format::Q8_0, 2, 32, bytes.clone(), range);
+    assert!(in_place(34..3 * 34).is_ok());
+    #[allow(clippy::reversed_empty_ranges, reason = "what is tested")]
+    for range in [35..35 + 68, 0..34, 68..0, usize::MAX - 67..usize::MAX, 200..268] {
+        assert!(matches!(in_place(range.clone()), Err(PackError::Shape { .. })), "{range:?}");
+    }
+}
+
+#[test]
+fn a_part_of_a_matrix_gives_the_bits_of_its_rows() {
+    for format in [Format::Q4_K, Format::Q8_0, Format::F16] {
+        let case = Case::new(5, format, 100, 3, 9);
+        let (defined, team) = (case.defined(), Team::new(2));
+        for isa in Isa::available() {
+            for (matrix, start) in [(case.pack(isa), 32), (case.in_place(), 32), (case.in_place(), 33)] {
+                for rows in [start..100, start..start + 1, start + 16..start + 50] {
+                    let part = matrix.part(rows.clone()).expect("a part");
+                    case.check_product(isa, &team, &part, rows, &defined);
+                    let start = start + 32;
+                    let part = matrix.part(16..100).and_then(|m| m.part(start - 16..100 - 16)).expect("a part of one");
+                    case.check_product(isa, &team, &part, start..100, &defined);
+                }
+                assert!(matrix.part(5..5).is_none() && matrix.part(48..101).is_none());
+            }
+            assert!(case.pack(isa).part(33..40).is_none(), "groups of 16 rows cannot be cut");
+        }
     }
 }
 
@@ -243,9 +308,9 @@ fn packing_reports_progress_and_stops_when_told() {
         seen.push(rows);
         true
     };
-    Matrix::pack(Format::Q8_0, 40, 32, &data, &mut note).unwrap();
+    Matrix::pack(Isa::detect(), Format::Q8_0, 40, 32, &data, &mut note).unwrap();
     assert_eq!(seen, [16, 32, 40]);
-    let stopped = Matrix::pack(Format::Q8_0, 40, 32, &data, &mut |rows| rows < 32);
+    let stopped = Matrix::pack(Isa::detect(), Format::Q8_0, 40, 32, &data, &mut |rows| rows < 32);
     assert_eq!(stopped.unwrap_err(), PackError::Cancelled);
 }
 

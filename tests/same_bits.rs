@@ -7,10 +7,8 @@ mod gguf_writer;
 #[path = "support/tiny_models.rs"]
 mod tiny_models;
 
-use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Runner, Step, Wanted};
-use tiny_models::Shape;
-
-const ARCHITECTURES: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
+use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Repack, Runner, Step, Wanted};
+use tiny_models::{KINDS, Shape};
 
 /// Ids of a sequence; long enough for two pages of the cache.
 fn ids(model: &Model, sequence: usize, count: usize) -> Vec<u32> {
@@ -44,7 +42,7 @@ fn run(runner: &mut Runner, ids: &[u32], chunk: usize, kind: CacheType) -> Vec<u
 
 #[test]
 fn the_split_of_a_prompt_changes_no_bit() {
-    for architecture in ARCHITECTURES {
+    for architecture in KINDS {
         for kind in [CacheType::F16, CacheType::F32] {
             let model = Shape::new(architecture, "Q8_0").model(&ModelOptions::default());
             let mut runner = runner(&model, 2);
@@ -59,7 +57,7 @@ fn the_split_of_a_prompt_changes_no_bit() {
 
 #[test]
 fn threads_change_no_bit() {
-    for architecture in ARCHITECTURES {
+    for architecture in KINDS {
         let model = Shape::new(architecture, "Q4_K").model(&ModelOptions::default());
         let ids = ids(&model, 0, 100);
         let one = run(&mut runner(&model, 1), &ids, 50, CacheType::F16);
@@ -70,14 +68,34 @@ fn threads_change_no_bit() {
     }
 }
 
+const FORMATS: [&str; 16] = [
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+    "IQ4_XS", "MXFP4",
+];
+
+/// Every format, in a dense model and in one with experts.
+fn shapes_in_every_format() -> impl Iterator<Item = Shape> {
+    let (experts, dense): (Vec<&str>, Vec<&str>) = KINDS.iter().partition(|kind| kind.ends_with("moe"));
+    FORMATS.into_iter().enumerate().flat_map(move |(i, format)| {
+        [dense[i % dense.len()], experts[i % experts.len()]].map(|kind| Shape::new(kind, format))
+    })
+}
+
+#[test]
+fn weights_in_place_change_no_bit_in_any_format() {
+    for shape in shapes_in_every_format() {
+        let [packed, in_place] = [Repack::On, Repack::Off].map(|repack| {
+            let model = shape.model(&ModelOptions { repack, ..Default::default() });
+            assert_eq!(model.weight_bytes() == 0, repack == Repack::Off);
+            run(&mut runner(&model, 2), &ids(&model, 0, 40), 13, CacheType::F16)
+        });
+        assert!(packed == in_place, "{} of {}", shape.format, shape.kind);
+    }
+}
+
 #[test]
 fn instruction_sets_change_no_bit_in_any_format() {
-    let formats = [
-        "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
-        "IQ4_XS", "MXFP4",
-    ];
-    for (i, format) in formats.into_iter().enumerate() {
-        let shape = Shape::new(ARCHITECTURES[i % ARCHITECTURES.len()], format);
+    for shape in shapes_in_every_format() {
         let results: Vec<_> = Device::list()[0]
             .available
             .iter()
@@ -87,13 +105,13 @@ fn instruction_sets_change_no_bit_in_any_format() {
                 run(&mut runner(&model, 2), &ids(&model, 0, 20), 16, CacheType::F16)
             })
             .collect();
-        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{format} of {}", shape.architecture);
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{} of {}", shape.format, shape.kind);
     }
 }
 
 #[test]
 fn a_batch_changes_no_bit_of_its_sequences() {
-    for architecture in ARCHITECTURES {
+    for architecture in KINDS {
         let model = Shape::new(architecture, "Q6_K").model(&ModelOptions::default());
         let mut runner = runner(&model, 2);
         // Sequences of different lengths, so that a batch mixes positions.
@@ -154,7 +172,7 @@ fn forks_share_their_past_and_nothing_else() {
 
 #[test]
 fn asking_for_fewer_logits_changes_no_bit_of_those_asked_for() {
-    for architecture in ARCHITECTURES {
+    for architecture in KINDS {
         let model = Shape::new(architecture, "Q4_0").model(&ModelOptions::default());
         let mut runner = runner(&model, 2);
         let ids = ids(&model, 0, 70);

@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex};
 
 use r1core::{
-    CancelToken, Chat, ChatOptions, Done, EncodeOptions, ErrorKind, Event, Finish, GenerateOptions, Model,
-    ModelOptions, ProgressFn, SamplerOptions, Session, SessionOptions, Stage, Usage,
+    CancelToken, Chat, ChatOptions, ChatWarning, Done, EncodeOptions, ErrorKind, Event, Finish, GenerateOptions,
+    HistoryThoughts, Message, Model, ModelOptions, ProgressFn, SamplerOptions, Session, SessionOptions, Stage,
+    SummariseFn, SystemMessages, Usage,
 };
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
@@ -298,4 +299,67 @@ fn progress_rises_to_its_total() {
         let last = steps.last().unwrap();
         assert_eq!(last.1, last.2, "{stage:?} ends short of its total");
     }
+}
+
+/// The prompt tokens of a second turn, and the text of the first thought.
+fn second_turn(options: ChatOptions) -> (String, String) {
+    let model = model();
+    let mut chat = Chat::new(session(&model), options).unwrap();
+    let first = collect(chat.send("What is 12 + 30?", &greedy()).unwrap());
+    collect(chat.send("What is 5 * 7?", &GenerateOptions { max_tokens: Some(1), ..greedy() }).unwrap());
+    let tokens = chat.session().tokens();
+    (String::from_utf8(model.tokenizer().decode(tokens, true)).unwrap(), first.thought)
+}
+
+#[test]
+fn thoughts_of_earlier_turns_are_what_the_host_wants_of_them() {
+    let with = |thoughts| second_turn(ChatOptions { thoughts, ..Default::default() });
+    let (prompt, thought) = with(HistoryThoughts::Template);
+    assert!(!thought.is_empty() && !prompt.contains(thought.trim_end()), "this template drops them: {prompt}");
+    let (dropped, _) = with(HistoryThoughts::Drop);
+    assert!(dropped.contains("<｜Assistant｜>The answer") && !dropped.contains(thought.trim_end()), "{dropped}");
+    let (kept, thought) = with(HistoryThoughts::Keep);
+    assert!(kept.contains(&format!("<think>\n{}", thought.trim_end())), "{kept}");
+    let last = thought.trim_end().lines().last().unwrap();
+    let (short, _) = with(HistoryThoughts::Shorten(last.chars().count()));
+    assert!(short.contains(&format!("<think>\n{last}\n</think>")), "{short}");
+    let summary = SummariseFn::new(|thought| format!("{} characters", thought.chars().count()));
+    let (summarised, _) = with(HistoryThoughts::Summarise(summary));
+    assert!(summarised.contains(" characters\n</think>"), "{summarised}");
+}
+
+#[test]
+fn a_system_message_for_r1_is_warned_of_and_moved_only_where_the_host_asks() {
+    let model = model();
+    let start = |systems, messages: &[Message]| {
+        let options = ChatOptions { systems, messages: messages.to_vec(), ..Default::default() };
+        let mut chat = Chat::new(session(&model), options).unwrap();
+        collect(chat.send("What is 2 + 2?", &GenerateOptions { max_tokens: Some(1), ..greedy() }).unwrap());
+        let prompt = model.tokenizer().decode(chat.session().tokens(), true);
+        (chat.warnings().to_vec(), String::from_utf8(prompt).unwrap(), chat.messages().to_vec())
+    };
+    let system = [Message::system("Be brief.")];
+    let (warnings, prompt, _) = start(SystemMessages::Warn, &system);
+    assert_eq!(warnings, [ChatWarning::SystemMessage]);
+    assert!(prompt.contains("Be brief.<｜User｜>What"), "nothing is changed on its account: {prompt}");
+    assert_eq!(start(SystemMessages::Keep, &system), (vec![], prompt.clone(), start(SystemMessages::Keep, &system).2));
+    let (warnings, moved, messages) = start(SystemMessages::IntoUserTurn, &system);
+    assert!(warnings.is_empty() && moved.contains("<｜User｜>Be brief.\n\nWhat"), "{moved}");
+    assert_eq!(messages[..2], [Message::system("Be brief."), Message::user("What is 2 + 2?")], "as they were given");
+    let examples = [Message::user("1 + 1?"), Message::assistant("2")];
+    assert_eq!(start(SystemMessages::Warn, &examples).0, [ChatWarning::Examples]);
+    assert!(start(SystemMessages::Warn, &[]).0.is_empty());
+}
+
+#[test]
+fn a_model_that_is_told_not_to_think_does_not_whatever_its_template_says() {
+    let model = model();
+    let options = ChatOptions { enable_thinking: Some(false), ..Default::default() };
+    let mut chat = Chat::new(session(&model), options).unwrap();
+    let reply = collect(chat.send("What is 2 + 2?", &greedy()).unwrap());
+    assert_eq!((reply.thought.as_str(), reply.usage.reasoning), ("", 0));
+    assert!(!reply.answer.is_empty() && !reply.answer.contains("think>"), "{}", reply.answer);
+    let prompt = &chat.session().tokens()[..reply.usage.prompt];
+    let prompt = String::from_utf8(model.tokenizer().decode(prompt, true)).unwrap();
+    assert!(prompt.ends_with("<｜Assistant｜><think>\n\n</think>\n\n"), "{prompt}");
 }

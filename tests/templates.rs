@@ -328,3 +328,40 @@ fn a_template_is_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<ChatTemplate>();
 }
+
+#[test]
+fn a_known_tail_is_believed_only_where_the_prompt_ends_with_it() {
+    let template = ChatTemplate::builtin("deepseek-r1", "", "").unwrap();
+    let specials = ["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"];
+    let messages = [Message::user("Hi <｜Assistant｜><think>\n")];
+    let tail = |tail, enable_thinking| {
+        let options = RenderOptions { tail, enable_thinking, ..RenderOptions::new(&messages) };
+        template.render_prompt(&options, &specials).unwrap().tail().to_owned()
+    };
+    let own = tail(None, None);
+    assert_eq!(own, "<｜Assistant｜><think>\n");
+    assert_eq!(tail(Some(&own), None), own);
+    assert_eq!(tail(Some("something else"), None), own);
+    assert_eq!(tail(Some("\n"), None), own, "a line break says nothing");
+    let closed = tail(Some(&own), Some(false));
+    assert_eq!(closed, "<｜Assistant｜><think>\n\n</think>\n\n");
+}
+
+#[test]
+fn thoughts_are_kept_where_the_host_wants_them_and_their_tags_still_count() {
+    let template = ChatTemplate::builtin("deepseek-r1", "", "").unwrap();
+    let specials = ["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"];
+    let messages = [Message::user("a </think>"), Message::assistant("<think>\nhm\n</think>\n\nb"), Message::user("c")];
+    let render = |keep_thoughts| {
+        let options = RenderOptions { keep_thoughts, ..RenderOptions::new(&messages) };
+        template.render_prompt(&options, &specials).unwrap()
+    };
+    let (dropped, kept) = (render(false), render(true));
+    assert!(!dropped.text().contains("hm") && dropped.text().contains("\n\nb"));
+    let text = kept.text();
+    assert!(text.contains("<｜Assistant｜><think>\nhm\n</think>\n\nb<｜User｜>c"), "{text}");
+    // Only what the user typed is cut.
+    assert_eq!(kept.pieces().count(), 2);
+    assert!(kept.pieces().next().unwrap().ends_with("a <"));
+    assert_eq!(kept.tail(), dropped.tail());
+}

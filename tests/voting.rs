@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use r1core::answer::AnswerKind;
+use r1core::reasoning::{Boundary, Ramp};
 use r1core::voting::{EarlyStop, StopReason};
 use r1core::{
-    CancelToken, Chat, ChatOptions, ErrorKind, Event, ExtractFn, Finish, GenerateOptions, Model, ProgressFn,
-    SamplerOptions, Session, SessionOptions, Stage, Usage, VoteEvent, VoteOptions, VoteResult, VoteSample,
+    CancelToken, Chat, ChatOptions, CloseReason, ErrorKind, Event, ExtractFn, Finish, GenerateOptions, Model,
+    ProgressFn, SamplerOptions, Session, SessionOptions, Stage, ThinkOptions, Usage, VoteEvent, VoteHandle,
+    VoteOptions, VoteResult, VoteSample, WeighFn,
 };
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
@@ -354,4 +356,127 @@ fn limits_are_kept_and_bad_arguments_refused() {
     none.generate.max_tokens = Some(0);
     let result = vote(&model, EASY, &none);
     assert_eq!((result.tokens, result.answer, result.reason), (0, None, Some(StopReason::Exhausted)));
+}
+
+/// Pulls a vote's events and does something at the first progress at which `when` holds.
+fn steered(
+    model: &Model,
+    options: &VoteOptions,
+    when: impl Fn(&VoteHandle) -> bool,
+    act: impl Fn(&VoteHandle),
+) -> VoteResult {
+    let mut chat = chat(model);
+    let mut vote = chat.vote(EASY, options).unwrap();
+    let handle = vote.handle();
+    let mut done = false;
+    loop {
+        match vote.next().unwrap().unwrap() {
+            VoteEvent::Progress(progress) => {
+                assert_eq!(handle.progress(), progress);
+                assert_eq!(handle.samples().len(), progress.running);
+                if !done && when(&handle) {
+                    done = true;
+                    act(&handle);
+                }
+            }
+            VoteEvent::Done(result) => {
+                assert!(vote.next().is_none());
+                assert_eq!((handle.progress().running, handle.answer_now()), (0, 0), "a vote that is over");
+                return result;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_host_gets_the_result_of_a_running_vote_now() {
+    let model = model();
+    let options = VoteOptions { batch: Some(3), ..options(16, EarlyStop::Never) };
+    let result = steered(&model, &options, |h| h.progress().tokens >= 60, |h| assert_eq!(h.answer_now(), 3));
+    assert_eq!((result.finished, result.samples.len(), result.limit), (3, 3, 16), "no further sample starts");
+    for sample in &result.samples {
+        assert_eq!((sample.close, sample.usage.reasoning), (CloseReason::Interrupt, 20));
+        assert!(!sample.text.is_empty());
+    }
+    assert_eq!(result.reason, Some(StopReason::Exhausted));
+    // Another thread, before anything has run: one sample, without a thought.
+    let mut chat = chat(&model);
+    let vote = chat.vote(EASY, &options).unwrap();
+    let handle = vote.handle();
+    std::thread::spawn(move || handle.answer_now()).join().unwrap();
+    let result = vote.result().unwrap();
+    assert_eq!((result.samples.len(), result.usage.reasoning), (1, 0));
+}
+
+#[test]
+fn the_budget_of_a_running_vote_changes_for_all_its_samples() {
+    let model = model();
+    let options = VoteOptions { batch: Some(2), ..options(5, EarlyStop::Never) };
+    let result = steered(&model, &options, |h| h.progress().tokens >= 20, |h| assert_eq!(h.set_budget(Some(30)), 2));
+    assert_eq!(result.finished, 5);
+    assert!(result.samples.iter().all(|sample| sample.usage.reasoning <= 30));
+    assert!(result.samples.iter().any(|sample| sample.close == CloseReason::Budget));
+}
+
+#[test]
+fn one_sample_of_a_running_vote_can_be_ended_and_changes_no_other() {
+    let model = model();
+    let options = options(5, EarlyStop::Never);
+    let whole = vote(&model, EASY, &options);
+    let end = |h: &VoteHandle| {
+        assert!(h.sample(2).is_some_and(|thought| thought.counters().reasoning > 0));
+        assert!(h.cancel_sample(2) && !h.cancel_sample(7));
+    };
+    let result = steered(&model, &options, |h| h.progress().tokens >= 50, end);
+    assert_eq!((result.finished, result.samples[2].finish), (4, Finish::Cancelled));
+    for (got, expected) in result.samples.iter().zip(&whole.samples).filter(|(sample, _)| sample.index != 2) {
+        assert_eq!(parts(got), parts(expected));
+    }
+    // The last ones, too.
+    let all = |h: &VoteHandle| assert!((0..5).all(|index| h.cancel_sample(index)));
+    let result = steered(&model, &options, |h| h.progress().tokens >= 50, all);
+    assert_eq!((result.finished, result.answer, result.reason), (0, None, Some(StopReason::Exhausted)));
+}
+
+#[test]
+fn a_hosts_weights_decide() {
+    let model = model();
+    // Each sample votes for itself, so that the weight alone decides.
+    let extract = Some(ExtractFn::new(|text| Some(text.trim().to_owned())));
+    let weighed = |weigh: fn(&VoteSample) -> f64| {
+        let weigh = Some(WeighFn::new(weigh));
+        let options = VoteOptions { extract: extract.clone(), weigh, ..options(4, EarlyStop::Never) };
+        chat(&model).vote(EASY, &options).unwrap().result()
+    };
+    let result = weighed(|sample| if sample.index == 3 { 1.0 } else { 0.01 }).unwrap();
+    assert_eq!(result.answer, result.samples[3].answer);
+    assert!(result.samples[3].answer.is_some() && result.confidence > 0.9);
+    for bad in [|_: &VoteSample| 0.0, |_: &VoteSample| f64::NAN, |_: &VoteSample| 2.0] {
+        assert_eq!(weighed(bad).unwrap_err().kind(), ErrorKind::Argument);
+    }
+}
+
+#[test]
+fn what_runs_beside_a_steered_sequence_changes_no_bit_of_it() {
+    let model = model();
+    let mut base = options(6, EarlyStop::Never);
+    base.generate.think = ThinkOptions {
+        budget: Some(45),
+        boundary: Boundary::Line,
+        message: Some("Enough.\n".into()),
+        ramp: Some(Ramp::default()),
+        max_extensions: 1,
+        ..Default::default()
+    };
+    base.generate.max_tokens = Some(90);
+    let lone: Vec<_> = (0..6).map(|i| alone(&model, EASY, &base.sample_options(i))).collect();
+    for (batch, samples) in [(None, 6), (Some(2), 6), (Some(5), 6), (None, 3)] {
+        let together = vote(&model, EASY, &VoteOptions { batch, samples, ..base.clone() });
+        assert_eq!(together.samples.len(), samples);
+        assert!(together.samples.iter().any(|sample| sample.usage.forced > 0));
+        for sample in &together.samples {
+            assert_eq!(parts(sample), lone[sample.index], "sample {} of {samples} by {batch:?}", sample.index);
+        }
+    }
 }

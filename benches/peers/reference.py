@@ -4,7 +4,7 @@
     pip install gguf numpy
     reference.py FILE.gguf OUT.dump < IDS      one line of ids on stdin; logits of every position, as `compare` reads them
 
-Architectures llama, qwen2, qwen3 and gemma3, any block format that the gguf package decodes. llama.cpp's own pass over
+Architectures llama, qwen2, qwen3 and gemma3, with experts too (qwen2moe, qwen3moe), any block format that the gguf package decodes. llama.cpp's own pass over
 f32 weights is a worse truth: its activations of gemma3 go through a table of half floats.
 """
 import struct, sys
@@ -66,6 +66,54 @@ def attention(q, k, v, window):
     return out.reshape(n, -1)
 
 
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def gated(y, gate, up, down):
+    return (silu(y @ gate.T) * (y @ up.T)) @ down.T
+
+
+def experts(f, t, y):
+    """A mixture of experts over the rows of y."""
+    count, used = f.key("expert_count"), f.key("expert_used_count")
+    scores = y @ t("ffn_gate_inp.weight").T
+    if f.key("expert_gating_func", 1) == 2:
+        scores = 1 / (1 + np.exp(-scores))
+    else:
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        scores /= scores.sum(axis=1, keepdims=True)
+    merit, bias = scores.copy(), t("exp_probs_b.bias")
+    if bias is not None:
+        merit += bias
+    groups = f.key("expert_group_count", 1)
+    if groups > 1:
+        parts = merit.reshape(len(y), groups, -1)
+        two = np.sort(parts, axis=2)[:, :, -2:].sum(axis=2)
+        kept = np.argsort(-two, axis=1, kind="stable")[:, :f.key("expert_group_used_count")]
+        masked = np.full_like(parts, -np.inf)
+        np.put_along_axis(masked, kept[:, :, None], np.take_along_axis(parts, kept[:, :, None], 1), 1)
+        merit = masked.reshape(len(y), count)
+    chosen = np.argsort(-merit, axis=1, kind="stable")[:, :used]
+    weights = np.take_along_axis(scores, chosen, 1)
+    if f.key("expert_weights_norm", f.arch in ("llama", "qwen3moe")):
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 6.103515625e-5)
+    weights *= f.key("expert_weights_scale", 1.0) or 1.0
+    both = t("ffn_gate_up_exps.weight")
+    gate, up = (t("ffn_gate_exps.weight"), t("ffn_up_exps.weight")) if both is None else np.split(both, 2, axis=1)
+    down = t("ffn_down_exps.weight")
+    out = np.zeros_like(y)
+    for e in range(count):
+        rows, places = np.nonzero(chosen == e)
+        if len(rows):
+            out[rows] += weights[rows, places][:, None] * gated(y[rows], gate[e], up[e], down[e])
+    if t("ffn_gate_shexp.weight") is not None:
+        shared = gated(y, *(t(f"ffn_{part}_shexp.weight") for part in ("gate", "up", "down")))
+        factor = t("ffn_gate_inp_shexp.weight")
+        out += shared if factor is None else shared / (1 + np.exp(-(y @ factor.reshape(-1))))[:, None]
+    return out
+
+
 def hidden_states(f, ids):
     gemma = f.arch == "gemma3"
     eps, heads = f.key("attention.layer_norm_rms_epsilon"), f.key("attention.head_count")
@@ -94,11 +142,14 @@ def hidden_states(f, ids):
         y = linear("attn_output", attention(turn(q), turn(k), v, window if local else 0))
         x = x + (rms_norm(y, t("post_attention_norm.weight"), eps) if gemma else y)
         y = rms_norm(x, t("ffn_norm.weight"), eps)
+        if t("ffn_gate_inp.weight") is not None:
+            x = x + experts(f, t, y)
+            continue
         gate = linear("ffn_gate", y)
         if gemma:
             gate = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3)))
         else:
-            gate = gate / (1 + np.exp(-gate))
+            gate = silu(gate)
         y = linear("ffn_down", gate * linear("ffn_up", y))
         x = x + (rms_norm(y, t("post_ffw_norm.weight"), eps) if gemma else y)
     return rms_norm(x, f.tensor("output_norm.weight"), eps)
@@ -108,7 +159,7 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     f = File(sys.argv[1])
-    if f.arch not in ("llama", "qwen2", "qwen3", "gemma3"):
+    if f.arch not in ("llama", "qwen2", "qwen3", "gemma3", "qwen2moe", "qwen3moe"):
         sys.exit(f"architecture {f.arch} is not supported")
     x = hidden_states(f, np.array(sys.stdin.readline().split(), dtype=np.int64))
     head = f.tensor("output.weight" if "output.weight" in f.tensors else "token_embd.weight").T

@@ -148,12 +148,15 @@ fn sampler(caller: &Caller, options: &r1_generate_options, flags: u32) -> Result
 fn tags(caller: &Caller, options: &r1_generate_options, model: &Model) -> Result<Option<ThinkTags>> {
     let open = caller.optional(options.think_open, "think_open")?;
     let close = caller.optional(options.think_close, "think_close")?;
-    match (open, close) {
-        (None, None) => Ok(None),
-        (Some(open), Some(close)) if !open.is_empty() && !close.is_empty() => {
-            let tokenizer = model.tokenizer();
-            Ok(Some(ThinkTags::with_vocabulary(open, close, &|text| tokenizer.token_id(text))))
+    let more = think::close_tags(caller, options.think)?;
+    let token = |text: &str| model.tokenizer().special_id(text);
+    let tags = match (open, close) {
+        (None, None) if more.is_empty() => return Ok(None),
+        (None, None) => {
+            model.think_tags().ok_or_else(|| Fail::new(R1_ERR_ARGUMENT, "this model has no tags to add to"))?
         }
-        _ => Err(Fail::new(R1_ERR_ARGUMENT, "think_open and think_close must both be given, and not be empty")),
-    }
+        (Some(open), Some(close)) if !open.is_empty() && !close.is_empty() => ThinkTags::from_text(open, close),
+        _ => return Err(Fail::new(R1_ERR_ARGUMENT, "think_open and think_close must both be given, and not be empty")),
+    };
+    Ok(Some(more.iter().fold(tags, |tags, text| tags.also_closed_by(text)).bound(&token)))
 }

@@ -39,6 +39,8 @@ pub mod model;
 
 pub mod progress;
 
+pub mod text_fn;
+
 pub mod cancel;
 
 pub mod tokenizer;
@@ -56,3 +58,5 @@ pub mod stream;
 pub mod steer;
 
 pub mod vote;
+
+pub mod vote_steer;

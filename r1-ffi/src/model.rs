@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::time::Instant;
 
 use engine::gguf::{Gguf, LoadMode};
-use engine::{Model, ModelOptions};
+use engine::{Model, ModelOptions, Repack};
 
 use crate::callback::r1_drop_fn;
 use crate::caller::Caller;
@@ -32,6 +32,9 @@ pub const R1_MODEL_READ: u32 = 1;
 /// `r1_model_load_memory` uses the block in place instead of copying it: it must stay as it is until everything that
 /// was made from the model has been freed.
 pub const R1_MODEL_BORROW: u32 = 2;
+/// Uses the weights as they lie in the file or the block instead of copying them into the kernels' layout: loads at
+/// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
+pub const R1_MODEL_IN_PLACE: u32 = 4;
 
 /// How a model is loaded. All zeros but `struct_size` is right for most hosts.
 #[repr(C)]
@@ -180,12 +183,13 @@ pub extern "C" fn r1_model_free(model: *mut r1_model) -> r1_status {
 /// The flags and the engine's options.
 fn read(caller: &Caller, options: *const r1_model_options) -> Result<(u32, ModelOptions)> {
     let options = caller.options(options)?;
-    let flags = sized::flags(options.flags, R1_MODEL_READ | R1_MODEL_BORROW, "r1_model_options")?;
+    let flags = sized::flags(options.flags, R1_MODEL_READ | R1_MODEL_BORROW | R1_MODEL_IN_PLACE, "r1_model_options")?;
     let token = cancel::token(options.cancel);
     let progress = progress::hook(options.progress, options.progress_user, options.progress_drop, token.as_ref().ok());
     let load = if flags & R1_MODEL_READ != 0 { LoadMode::Read } else { LoadMode::Map };
+    let repack = if flags & R1_MODEL_IN_PLACE != 0 { Repack::Off } else { Repack::On };
     let kernels = caller.optional(options.kernels, "kernels")?.map(str::to_owned);
-    Ok((flags, ModelOptions { load, kernels, cancel: token?, progress }))
+    Ok((flags, ModelOptions { load, repack, kernels, cancel: token?, progress }))
 }
 
 fn loaded(model: &Model, from: &str, start: Instant) {

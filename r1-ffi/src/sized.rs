@@ -27,11 +27,19 @@ pub(crate) unsafe trait Sized: Copy {
 
 /// Declares a struct of the header, whose first version is the present one, by its last field: there must be no padding
 /// after it, since a field appended later would read an old host's padding.
+///
+/// One that has grown names the first field that was added as well: `sized!(name, last: type, grown from added)`.
 macro_rules! sized {
     ($name:ident, $last:ident: $type:ty) => {
+        $crate::sized::sized!($name, $last: $type, of ::std::mem::size_of::<$name>());
+    };
+    ($name:ident, $last:ident: $type:ty, grown from $added:ident) => {
+        $crate::sized::sized!($name, $last: $type, of ::std::mem::offset_of!($name, $added));
+    };
+    ($name:ident, $last:ident: $type:ty, of $first:expr) => {
         // SAFETY: a repr(C) struct of integers, floats, raw pointers and optional functions, `struct_size` first.
         unsafe impl $crate::sized::Sized for $name {
-            const FIRST: usize = ::std::mem::size_of::<$name>();
+            const FIRST: usize = $first;
             const NAME: &'static str = stringify!($name);
         }
         const _: () = {

@@ -1,6 +1,6 @@
 //! Steering a thought from another thread.
 
-use engine::reasoning::Phase;
+use engine::reasoning::{Phase, ThinkHandle};
 
 use crate::caller::Caller;
 use crate::fail::Result;
@@ -80,17 +80,22 @@ fn state_of(stream: *const r1_stream, state: *mut r1_think_state) -> Result<()> 
     // SAFETY: the caller of the exported function promises that `state` is NULL or points to `struct_size` bytes.
     let caller = unsafe { Caller::new() };
     let out = caller.sized_out(state, "state")?;
-    let counts = stream.think.counters();
-    out.set(&r1_think_state {
+    out.set(&of(&stream.think));
+    Ok(())
+}
+
+/// The state of a thought.
+pub(crate) fn of(think: &ThinkHandle) -> r1_think_state {
+    let counts = think.counters();
+    r1_think_state {
         struct_size: 0,
-        phase: code(stream.think.phase()),
+        phase: code(think.phase()),
         reasoning_tokens: counts.reasoning,
         tag_tokens: counts.tag,
         forced_tokens: counts.forced,
         answer_tokens: counts.answer,
         pending_tokens: counts.pending,
-    });
-    Ok(())
+    }
 }
 
 /// Does something to a stream's thought and writes the phase. Without a failure it touches nothing but atomics.

@@ -73,6 +73,10 @@ pub const R1_CLOSE_EOS: i32 = 6;
 pub const R1_CLOSE_LENGTH: i32 = 7;
 /// The model began a tool call inside the thought.
 pub const R1_CLOSE_TOOL: i32 = 8;
+/// A text or a line came that the host waits for.
+pub const R1_CLOSE_PATTERN: i32 = 9;
+/// The thought came to the same answer often enough.
+pub const R1_CLOSE_SETTLED: i32 = 10;
 
 /// The model chose the token.
 pub const R1_PROVENANCE_SAMPLED: i32 = 1;
@@ -361,6 +365,8 @@ pub(crate) fn close(close: CloseReason) -> i32 {
         CloseReason::Eos => R1_CLOSE_EOS,
         CloseReason::Length => R1_CLOSE_LENGTH,
         CloseReason::Tool => R1_CLOSE_TOOL,
+        CloseReason::Pattern => R1_CLOSE_PATTERN,
+        CloseReason::Settled => R1_CLOSE_SETTLED,
         _ => R1_CLOSE_NONE,
     }
 }

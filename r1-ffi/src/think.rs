@@ -3,7 +3,10 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use engine::reasoning::{Boundary, GuardEos, LoopAction, LoopGuard, OnBudget, Ramp, ThinkOptions, ToolInThink};
+use engine::answer::{AnswerKind, Pattern};
+use engine::reasoning::{
+    Boundary, GuardEos, LoopAction, LoopGuard, OnBudget, Ramp, Sign, ThinkOptions, ToolInThink, Until,
+};
 use engine::sampler::SamplerOptions;
 
 use crate::caller::Caller;
@@ -25,6 +28,8 @@ pub const R1_THINK_NO_RESERVE: u32 = 16;
 pub const R1_THINK_NO_REOPEN: u32 = 32;
 /// The likeliest token always, outside thoughts.
 pub const R1_THINK_ANSWER_GREEDY: u32 = 64;
+/// No `tool_open` text may come in a thought, instead of closing it.
+pub const R1_THINK_FORBID_TOOLS: u32 = 128;
 
 /// A used-up budget cuts after any token that ends a character.
 pub const R1_BOUNDARY_TOKEN: i32 = 0;
@@ -97,7 +102,8 @@ pub struct r1_think_options {
     /// thought and where there is no room.
     pub message: *const c_char,
     /// `tool_open_count` texts, such as `<tool_call>`, of which each closes a thought that it comes in and begins the
-    /// answer. Without any, a tool call in a thought is part of the thought.
+    /// answer. With `R1_THINK_FORBID_TOOLS` none of them can come in a thought. Without any, a tool call in a thought is
+    /// part of the thought.
     pub tool_open: *const *const c_char,
     /// Number of `tool_open` texts.
     pub tool_open_count: usize,
@@ -131,8 +137,23 @@ pub struct r1_think_options {
     pub answer_repetition_penalty: f32,
     /// See `answer_temperature`.
     pub answer_top_k: u32,
+    /// `until_count` texts of which each closes the thought when it comes in it.
+    pub until: *const *const c_char,
+    /// Number of `until` texts.
+    pub until_count: usize,
+    /// A pattern, ending with NUL; a line of the thought that it matches closes the thought. NULL for none.
+    pub until_line: *const c_char,
+    /// The thought is closed when it has stated the same answer so many times in a row, in a `\boxed{...}` or after "the
+    /// answer is". 0 never does.
+    pub until_settled: u32,
+    /// 0: none are defined yet.
+    pub reserved: u32,
+    /// `close_tag_count` further texts that close a thought, beside the model's own tag or that of `r1_generate_options`.
+    pub close_tags: *const *const c_char,
+    /// Number of `close_tags` texts.
+    pub close_tag_count: usize,
 }
-sized!(r1_think_options, answer_top_k: u32);
+sized!(r1_think_options, close_tag_count: usize, grown from until);
 
 /// Fills `size` bytes, which is `sizeof(r1_think_options)`, with the defaults; as `R1_THINK_OPTIONS_INIT` does.
 #[unsafe(no_mangle)]
@@ -147,7 +168,8 @@ pub(crate) fn read(
     sampler: &SamplerOptions,
 ) -> Result<ThinkOptions> {
     let options = caller.options(options)?;
-    let known = (R1_THINK_ANSWER_GREEDY << 1) - 1;
+    sized::flags(options.reserved, 0, "r1_think_options.reserved")?;
+    let known = (R1_THINK_FORBID_TOOLS << 1) - 1;
     let flags = sized::flags(options.flags, known, "r1_think_options")?;
     let set = |flag: u32| flags & flag != 0;
     let default = ThinkOptions::default();
@@ -205,12 +227,47 @@ pub(crate) fn read(
         },
         reopen: !set(R1_THINK_NO_REOPEN),
         max_blocks: given(u64::from(options.max_blocks)),
-        tool_in_think: if tools.is_empty() { ToolInThink::Text } else { ToolInThink::ImplicitClose(tools) },
+        until: until(caller, &options)?,
+        tool_in_think: match (tools.is_empty(), set(R1_THINK_FORBID_TOOLS)) {
+            (true, false) => ToolInThink::Text,
+            (true, true) => return Err(Fail::range("tool_open", "is empty beside R1_THINK_FORBID_TOOLS")),
+            (false, false) => ToolInThink::ImplicitClose(tools),
+            (false, true) => ToolInThink::Forbid(tools),
+        },
         answering: answering(&options, flags, sampler),
         ..default
     };
     think.validate()?;
     Ok(think)
+}
+
+/// Further texts that close a thought.
+pub(crate) fn close_tags(caller: &Caller, options: *const r1_think_options) -> Result<Vec<String>> {
+    let options = caller.options(options)?;
+    let texts = caller.items(options.close_tags, options.close_tag_count, "close_tags")?;
+    let texts = texts.iter().map(|text| caller.text(*text, usize::MAX, "close_tags").map(str::to_owned));
+    let texts: Vec<_> = texts.collect::<Result<_>>()?;
+    if texts.iter().any(String::is_empty) {
+        return Err(Fail::new(R1_ERR_ARGUMENT, "close_tags holds an empty text"));
+    }
+    Ok(texts)
+}
+
+/// The signs on which a thought is closed.
+fn until(caller: &Caller, options: &r1_think_options) -> Result<Vec<Until>> {
+    let texts = caller.items(options.until, options.until_count, "until")?;
+    let mut signs = Vec::new();
+    for text in texts {
+        let text = caller.text(*text, usize::MAX, "until")?;
+        signs.push(Until { sign: Sign::Text(text.to_owned()), times: 1 });
+    }
+    if let Some(pattern) = caller.optional(options.until_line, "until_line")? {
+        signs.push(Until { sign: Sign::Line(Pattern::new(pattern)?), times: 1 });
+    }
+    if options.until_settled > 0 {
+        signs.push(Until { sign: Sign::Answer(AnswerKind::Math), times: options.until_settled as usize });
+    }
+    Ok(signs)
 }
 
 fn ramp(options: &r1_think_options) -> Option<Ramp> {

@@ -1,12 +1,16 @@
 //! Votes: many samples of one reply, of which the commonest answer wins.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::ptr;
+use std::sync::Arc;
 
 use engine::voting::{StopReason, Voters};
-use engine::{Usage, VoteEvent, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState};
+use engine::{
+    ExtractFn, Usage, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState, WeighFn,
+};
 
 use crate::busy::Busy;
+use crate::callback::{self, User, r1_drop_fn};
 use crate::caller::Caller;
 use crate::chat::{ChatObject, r1_chat};
 use crate::error::r1_error;
@@ -18,14 +22,19 @@ use crate::session::{SessionObject, given, r1_session};
 use crate::sized::{self, sized};
 use crate::status::*;
 use crate::stream::{self, Owner};
+use crate::text_fn::{self, r1_text_fn};
 
 /// A vote that is being held. For one thread at a time, any thread: a call from a second one meanwhile gives
-/// `R1_ERR_BUSY`. Its session or chat is in use until the vote has given `R1_VOTE_DONE`, failed, or been freed.
+/// `R1_ERR_BUSY`, except the functions that steer a vote, which any thread may call at any time. Its session or chat is in use until the vote has given `R1_VOTE_DONE`, failed, or been freed.
 pub struct r1_vote {
     _private: (),
 }
 
-type Vote = Busy<Reader>;
+/// A reader for one thread at a time, and beside it what steers it from all the others.
+pub(crate) struct Vote {
+    reader: Busy<Reader>,
+    pub(crate) handle: VoteHandle,
+}
 
 object!(Vote, r1_vote, Vote);
 
@@ -81,8 +90,24 @@ pub struct r1_vote_options {
     pub samples: u32,
     /// Samples that run together at most. 0 sets no limit.
     pub batch: u32,
+    /// Finds a sample's answer in its reply (without the thought) in place of `answer_kind`; no text: there is none.
+    /// Equal texts are equal answers. Called by `r1_vote_next` once for every sample that has ended. NULL for none.
+    pub extract: r1_text_fn,
+    /// How much each answer counts; NULL counts them alike.
+    pub weigh: r1_weigh_fn,
+    /// Handed to `extract` and `weigh`.
+    pub user: *mut c_void,
+    /// Called once with `user` when the vote is gone, or when beginning it fails, unless the options themselves could not
+    /// be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`). NULL for none.
+    pub user_drop: r1_drop_fn,
 }
-sized!(r1_vote_options, batch: u32);
+sized!(r1_vote_options, user_drop: r1_drop_fn, grown from extract);
+
+/// Says how much a sample's answer counts: above 0 and at most 1; anything else ends the vote with `R1_ERR_ARGUMENT`.
+/// `sample` is as `r1_vote_next` gives it for `R1_VOTE_SAMPLE`, valid during the call. Runs on the thread that called
+/// `r1_vote_next`, after `extract`. It must not call back, except the functions that say "callbacks included", and must
+/// not throw.
+pub type r1_weigh_fn = Option<unsafe extern "C" fn(user: *mut c_void, sample: *const r1_vote_event) -> f64>;
 
 /// The votes for one answer.
 #[repr(C)]
@@ -247,7 +272,7 @@ pub unsafe extern "C" fn r1_vote_next(
     guard!(err, |caller| {
         let vote = handle::get::<Vote>(vote, "vote")?;
         let out = caller.sized_out(event, "event")?;
-        let mut reader = vote.peek()?;
+        let mut reader = vote.reader.peek()?;
         let Some(event) = reader.next()? else { return Ok(R1_DONE) };
         out.set(&event);
         Ok(R1_OK)
@@ -263,6 +288,7 @@ pub extern "C" fn r1_vote_free(vote: *mut r1_vote) -> r1_status {
 
 fn read(caller: &Caller, options: *const r1_vote_options, model: &engine::Model) -> Result<VoteOptions> {
     let options = caller.options(options)?;
+    let user = Arc::new(User { pointer: options.user, drop: options.user_drop });
     let flags = sized::flags(options.flags, R1_VOTE_EAGER | R1_VOTE_ALL, "r1_vote_options")?;
     let default = VoteOptions::default();
     let kind = caller.optional(options.answer_kind, "answer_kind")?.map(str::parse).transpose()?;
@@ -271,12 +297,27 @@ fn read(caller: &Caller, options: *const r1_vote_options, model: &engine::Model)
         samples: given(options.samples).unwrap_or(default.samples),
         generate: generate::read(caller, options.generate, model)?,
         kind: kind.unwrap_or(default.kind),
+        extract: text_fn::hook(options.extract, user.clone()).map(ExtractFn::new),
+        weigh: weigh(options.weigh, user),
         voters: if flags & R1_VOTE_ALL != 0 { Voters::All } else { Voters::Natural },
         early_stop: rule.unwrap_or(default.early_stop),
         batch: given(options.batch),
         eager: flags & R1_VOTE_EAGER != 0,
-        ..default
     })
+}
+
+/// The host's weights as the engine takes them.
+fn weigh(call: r1_weigh_fn, user: Arc<User>) -> Option<WeighFn> {
+    let call = call?;
+    Some(WeighFn::new(move |sample: &VoteSample| {
+        let mut texts = Texts::default();
+        let size = std::mem::size_of::<r1_vote_event>() as u32;
+        let event = r1_vote_event { struct_size: size, ..texts.sample(sample) };
+        // Borrowed whole, so that the closure owns the user pointer together with its drop function.
+        let user = &*user;
+        // SAFETY: the host's function and its pointer, which it keeps valid until `drop`; the texts outlive the call.
+        callback::enter(|| unsafe { call(user.pointer, &raw const event) })
+    }))
 }
 
 /// A vote and what the last event points to.
@@ -284,7 +325,7 @@ struct Reader {
     owner: Owner,
     state: VoteState,
     ended: bool,
-    texts: Vec<Vec<u8>>,
+    texts: Texts,
     counts: Vec<r1_vote_count>,
 }
 
@@ -292,8 +333,43 @@ struct Reader {
 unsafe impl Send for Reader {}
 
 fn give(owner: Owner, state: VoteState) -> Result<*mut r1_vote> {
-    let reader = Reader { owner, state, ended: false, texts: Vec::new(), counts: Vec::new() };
-    handle::give(Busy::new(reader, "vote"))
+    let handle = state.handle();
+    let reader = Reader { owner, state, ended: false, texts: Texts::default(), counts: Vec::new() };
+    handle::give(Vote { reader: Busy::new(reader, "vote"), handle })
+}
+
+/// Texts that an event points to.
+#[derive(Default)]
+struct Texts(Vec<Vec<u8>>);
+
+impl Texts {
+    /// A text with a NUL after it that lives as long as this object, and its length.
+    fn keep(&mut self, text: Option<&str>) -> (*const c_char, u64) {
+        let Some(text) = text else { return (ptr::null(), 0) };
+        let bytes = [text.as_bytes(), b"\0"].concat();
+        let kept = bytes.as_ptr().cast();
+        self.0.push(bytes);
+        (kept, text.len() as u64)
+    }
+
+    fn sample(&mut self, sample: &VoteSample) -> r1_vote_event {
+        let (answer, answer_len) = self.keep(sample.answer.as_deref());
+        let (text, text_len) = self.keep(Some(&sample.text));
+        let (thought, thought_len) = self.keep(Some(&sample.thought));
+        r1_vote_event {
+            answer,
+            answer_len,
+            text,
+            text_len,
+            thought,
+            thought_len,
+            sample: sample.index as i64,
+            tokens: sample.usage.generated() as u64,
+            finish: stream::finish(sample.finish),
+            close: stream::close(sample.close),
+            ..r1_vote_event::of(R1_VOTE_SAMPLE).with(&sample.usage)
+        }
+    }
 }
 
 impl Reader {
@@ -320,7 +396,7 @@ impl Reader {
 
     fn translate(&mut self, event: VoteEvent) -> r1_vote_event {
         self.counts.clear();
-        self.texts.clear();
+        self.texts.0.clear();
         match event {
             VoteEvent::Progress(VoteProgress { running, finished, tokens }) => r1_vote_event {
                 running: running as u64,
@@ -328,7 +404,7 @@ impl Reader {
                 tokens: tokens as u64,
                 ..r1_vote_event::of(R1_VOTE_PROGRESS)
             },
-            VoteEvent::Sample(sample) => self.sample(sample),
+            VoteEvent::Sample(sample) => self.texts.sample(&sample),
             VoteEvent::Done(result) => {
                 self.end();
                 self.result(&result)
@@ -337,33 +413,14 @@ impl Reader {
         }
     }
 
-    fn sample(&mut self, sample: VoteSample) -> r1_vote_event {
-        let (answer, answer_len) = self.keep(sample.answer.as_deref());
-        let (text, text_len) = self.keep(Some(&sample.text));
-        let (thought, thought_len) = self.keep(Some(&sample.thought));
-        r1_vote_event {
-            answer,
-            answer_len,
-            text,
-            text_len,
-            thought,
-            thought_len,
-            sample: sample.index as i64,
-            tokens: sample.usage.generated() as u64,
-            finish: stream::finish(sample.finish),
-            close: stream::close(sample.close),
-            ..r1_vote_event::of(R1_VOTE_SAMPLE).with(&sample.usage)
-        }
-    }
-
     fn result(&mut self, result: &VoteResult) -> r1_vote_event {
         log::line(log::R1_LOG_INFO, || format!("voted: {:?} {:?}", result.reason, result.usage));
         let reply = result.reply();
-        let (answer, answer_len) = self.keep(result.answer.as_deref());
-        let (text, text_len) = self.keep(reply.map(|reply| &*reply.text));
-        let (thought, thought_len) = self.keep(reply.map(|reply| &*reply.thought));
+        let (answer, answer_len) = self.texts.keep(result.answer.as_deref());
+        let (text, text_len) = self.texts.keep(reply.map(|reply| &*reply.text));
+        let (thought, thought_len) = self.texts.keep(reply.map(|reply| &*reply.thought));
         for count in &result.counts {
-            let (answer, _) = self.keep(Some(&count.answer));
+            let (answer, _) = self.texts.keep(Some(&count.answer));
             self.counts.push(r1_vote_count { answer, votes: count.votes as u64 });
         }
         r1_vote_event {
@@ -395,15 +452,6 @@ impl Reader {
         }
     }
 
-    /// A text with a NUL after it that lives until the next event, and its length.
-    fn keep(&mut self, text: Option<&str>) -> (*const c_char, u64) {
-        let Some(text) = text else { return (ptr::null(), 0) };
-        let bytes = [text.as_bytes(), b"\0"].concat();
-        let kept = bytes.as_ptr().cast();
-        self.texts.push(bytes);
-        (kept, text.len() as u64)
-    }
-
     /// Lets the owner go on without this vote.
     fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
@@ -420,7 +468,7 @@ impl Drop for Reader {
 
 impl r1_vote_event {
     /// An event of that kind, all else 0. The host's `struct_size` is never overwritten.
-    fn of(kind: i32) -> Self {
+    pub(crate) fn of(kind: i32) -> Self {
         Self {
             struct_size: 0,
             kind,

@@ -9,7 +9,7 @@ use r1_kernels::ops::PAGE;
 /// Memory that a model and one session need, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// Repacked weights.
+    /// Repacked weights; none with [`Repack::Off`](crate::Repack::Off).
     pub weights: u64,
     /// Keys and values of one session at the full context asked for. They are allocated as positions arrive.
     pub cache: u64,
@@ -60,7 +60,7 @@ fn compute_bytes(config: &Config) -> u64 {
         .map(|layer| {
             let a = layer.attention;
             let attention = 2 * a.heads * a.key_dim.max(a.value_dim) + a.kv_heads * (a.key_dim + a.value_dim);
-            attention + 2 * layer.feed_forward.width
+            attention + layer.feed_forward.inner_values(config.embedding_length)
         })
         .max()
         .unwrap_or(0);

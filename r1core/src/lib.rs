@@ -81,8 +81,10 @@ pub use r1_kernels::Format;
 pub use reasoning::{CloseReason, ThinkHandle, ThinkOptions, ThinkTags};
 pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
 pub use session::{
-    Chat, ChatOptions, ChatVote, Done, Event, ExtractFn, Finish, GenerateOptions, Generation, GenerationState,
-    Provenance, Reply, Session, SessionOptions, TokenEvent, Usage, Vote, VoteEvent, VoteOptions, VoteProgress,
-    VoteResult, VoteSample, VoteState,
+    Chat, ChatOptions, ChatVote, ChatWarning, Done, Event, ExtractFn, Finish, GenerateOptions, Generation,
+    GenerationState, HistoryThoughts, Provenance, Reply, Session, SessionOptions, SummariseFn, SystemMessages,
+    TokenEvent, Usage, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState,
+    WeighFn,
 };
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};
+pub use weights::Repack;

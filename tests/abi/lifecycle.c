@@ -104,6 +104,9 @@ static void loading(void) {
     options.flags = R1_MODEL_READ;
     EXPECT(R1_OK, r1_model_load(path, strlen(path), &options, &model, &err));
     EXPECT_BARE(R1_OK, r1_model_free(model));
+    options.flags = R1_MODEL_IN_PLACE;
+    EXPECT(R1_OK, r1_model_load(path, strlen(path), &options, &model, &err));
+    EXPECT_BARE(R1_OK, r1_model_free(model));
     options.flags = R1_MODEL_BORROW;
     EXPECT(R1_OK, r1_model_load_memory(data, len, &options, &model, &err));
     EXPECT_BARE(R1_OK, r1_model_free(model));

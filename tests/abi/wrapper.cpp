@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
     CHECK(!thought.empty() && answer.find("888") != std::string::npos);
 
     const r1::Model model(argv[1]);
+    CHECK(r1::Chat(model).warnings() == 0 && r1::Vote().answer_now() == 0 && r1::Vote().set_budget(1) == 0);
     const r1::Tokenizer tokenizer = model.tokenizer();
     const auto tokens = tokenizer.encode("2 + 2 = ");
     CHECK(tokenizer.decode(tokenizer.encode("2 + 2", 0)) == "2 + 2");

@@ -31,6 +31,8 @@ impl Random {
 /// The shape of a small model.
 #[derive(Clone)]
 pub struct Shape {
+    /// One of [`KINDS`].
+    pub kind: &'static str,
     pub architecture: &'static str,
     /// Type of the matrices: the name of a format.
     pub format: &'static str,
@@ -41,11 +43,37 @@ pub struct Shape {
     pub head_dim: usize,
     pub feed_forward: usize,
     pub vocabulary: usize,
+    pub experts: Option<Experts>,
 }
 
+/// The experts of a small model; layers before `leading_dense` are dense.
+#[derive(Clone)]
+pub struct Experts {
+    pub count: usize,
+    pub used: usize,
+    pub width: usize,
+    pub leading_dense: usize,
+    /// Gate and up rows in one tensor.
+    pub fused: bool,
+}
+
+/// Every kind of model: the architectures, and `llama` with experts.
+pub const KINDS: [&str; 7] = ["llama", "llama-moe", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma3"];
+
 impl Shape {
-    pub fn new(architecture: &'static str, format: &'static str) -> Shape {
+    /// One of [`KINDS`].
+    pub fn new(kind: &'static str, format: &'static str) -> Shape {
+        let architecture = if kind == "llama-moe" { "llama" } else { kind };
+        let experts = kind.ends_with("moe").then_some(Experts {
+            count: 8,
+            used: if kind == "qwen2moe" { 4 } else { 2 },
+            width: 256,
+            leading_dense: 0,
+            fused: false,
+        });
         Shape {
+            kind,
+            experts,
             architecture,
             format,
             layers: 2,
@@ -86,6 +114,18 @@ impl Shape {
         if a == "gemma3" {
             w = w.u32(&key("attention.sliding_window"), 24).u32(&key("attention.sliding_window_pattern"), 2);
         }
+        if let Some(experts) = &self.experts {
+            w = w.u32(&key("expert_count"), experts.count as u32).u32(&key("expert_used_count"), experts.used as u32);
+            if a != "llama" {
+                w = w.u32(&key("expert_feed_forward_length"), experts.width as u32);
+            }
+            if a == "qwen2moe" {
+                w = w.u32(&key("expert_shared_feed_forward_length"), self.feed_forward as u32);
+            }
+            if experts.leading_dense > 0 {
+                w = w.u32(&key("leading_dense_block_count"), experts.leading_dense as u32);
+            }
+        }
         w = w.tensor(self.matrix(random, "token_embd.weight", d, self.vocabulary));
         for il in 0..self.layers {
             let name = |part: &str| format!("blk.{il}.{part}");
@@ -94,12 +134,12 @@ impl Shape {
             w = w.tensor(self.matrix(random, &name("attn_k.weight"), d, kvs));
             w = w.tensor(self.matrix(random, &name("attn_v.weight"), d, kvs));
             w = w.tensor(self.matrix(random, &name("attn_output.weight"), qs, d));
-            if a == "qwen2" {
+            if a.starts_with("qwen2") {
                 w = w.tensor(vector(random, &name("attn_q.bias"), qs, 0.0));
                 w = w.tensor(vector(random, &name("attn_k.bias"), kvs, 0.0));
                 w = w.tensor(vector(random, &name("attn_v.bias"), kvs, 0.0));
             }
-            if matches!(a, "qwen3" | "gemma3") {
+            if matches!(a, "qwen3" | "qwen3moe" | "gemma3") {
                 w = w.tensor(vector(random, &name("attn_q_norm.weight"), self.head_dim, 1.0));
                 w = w.tensor(vector(random, &name("attn_k_norm.weight"), self.head_dim, 1.0));
             }
@@ -108,9 +148,10 @@ impl Shape {
                 w = w.tensor(vector(random, &name("post_ffw_norm.weight"), d, 1.0));
             }
             w = w.tensor(vector(random, &name("ffn_norm.weight"), d, 1.0));
-            w = w.tensor(self.matrix(random, &name("ffn_gate.weight"), d, self.feed_forward));
-            w = w.tensor(self.matrix(random, &name("ffn_up.weight"), d, self.feed_forward));
-            w = w.tensor(self.matrix(random, &name("ffn_down.weight"), self.feed_forward, d));
+            w = match &self.experts {
+                Some(experts) if il >= experts.leading_dense => self.experts(w, random, il, experts),
+                _ => self.gated(w, random, il, "", self.feed_forward),
+            };
         }
         if a == "llama" {
             let factors: Vec<f32> = (0..self.head_dim / 2).map(|i| 1.0 + i as f32 / 8.0).collect();
@@ -119,9 +160,50 @@ impl Shape {
         w.tensor(vector(random, "output_norm.weight", d, 1.0))
     }
 
+    /// Gate, up and down of a dense block or of the shared expert.
+    fn gated(&self, w: GgufWriter, random: &mut Random, il: usize, suffix: &str, width: usize) -> GgufWriter {
+        let name = |part: &str| format!("blk.{il}.ffn_{part}{suffix}.weight");
+        w.tensor(self.matrix(random, &name("gate"), self.width, width))
+            .tensor(self.matrix(random, &name("up"), self.width, width))
+            .tensor(self.matrix(random, &name("down"), width, self.width))
+    }
+
+    fn experts(&self, w: GgufWriter, random: &mut Random, il: usize, experts: &Experts) -> GgufWriter {
+        let (d, count) = (self.width, experts.count);
+        // Mixtral files state one width for all.
+        let width = if self.architecture == "llama" { self.feed_forward } else { experts.width };
+        let name = |part: &str| format!("blk.{il}.{part}.weight");
+        let router: Vec<f32> = (0..d * count).map(|_| random.normal() * 0.2).collect();
+        let mut w = w.tensor(TensorSpec::f32(&name("ffn_gate_inp"), &[d as u64, count as u64], &router));
+        if experts.fused {
+            w = w.tensor(self.stack(random, &name("ffn_gate_up_exps"), [d, 2 * width, count]));
+        } else {
+            w = w.tensor(self.stack(random, &name("ffn_gate_exps"), [d, width, count])).tensor(self.stack(
+                random,
+                &name("ffn_up_exps"),
+                [d, width, count],
+            ));
+        }
+        w = w.tensor(self.stack(random, &name("ffn_down_exps"), [width, d, count]));
+        if self.architecture == "qwen2moe" {
+            w = w.tensor(vector(random, &name("ffn_gate_inp_shexp"), d, 0.0));
+            w = self.gated(w, random, il, "_shexp", self.feed_forward);
+        }
+        w
+    }
+
     fn matrix(&self, random: &mut Random, name: &str, inputs: usize, outputs: usize) -> TensorSpec {
+        self.blocks(random, name, &[inputs as u64, outputs as u64])
+    }
+
+    /// Inputs, outputs, matrices.
+    fn stack(&self, random: &mut Random, name: &str, dims: [usize; 3]) -> TensorSpec {
+        self.blocks(random, name, &dims.map(|d| d as u64))
+    }
+
+    fn blocks(&self, random: &mut Random, name: &str, dims: &[u64]) -> TensorSpec {
         let format = r1_format(self.format);
-        let blocks = inputs * outputs / format.block_len();
+        let blocks = dims.iter().product::<u64>() as usize / format.block_len();
         let mut data = Vec::with_capacity(blocks * format.block_bytes());
         for _ in 0..blocks {
             let start = data.len();
@@ -131,7 +213,7 @@ impl Shape {
             data.truncate(start + format.block_bytes());
             set_scales(self.format, &mut data[start..], random);
         }
-        TensorSpec::new(name, &[inputs as u64, outputs as u64], format.id(), data)
+        TensorSpec::new(name, dims, format.id(), data)
     }
 }
 

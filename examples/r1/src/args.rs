@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use r1core::reasoning::{Boundary, Ramp};
-use r1core::{CacheType, GenerateOptions, LoadMode, SamplerOptions, ThinkOptions};
+use r1core::answer::AnswerKind;
+use r1core::reasoning::{Boundary, Ramp, Sign, Until};
+use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
 use crate::vote::VoteArgs;
@@ -61,6 +62,17 @@ pub(crate) struct ModelArgs {
     /// How the file is read
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
+    /// Whether weights are copied into the kernels' layout
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::On)]
+    pub(crate) repack: RepackArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RepackArg {
+    /// Copy them: the fastest, for memory of the size of the file
+    On,
+    /// Use them as they lie in the file: starts at once, shares its memory with other processes
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -162,6 +174,12 @@ pub(crate) struct ThinkArgs {
     /// Tokens kept for the answer where the number of tokens is limited
     #[arg(long, value_name = "N")]
     pub(crate) answer_reserve: Option<usize>,
+    /// Close the thought when this text comes in it; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) until: Vec<String>,
+    /// Close the thought when it has stated the same answer this many times in a row
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) until_settled: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -187,9 +205,21 @@ pub(crate) struct TemplateChoice {
     /// System message
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
-    /// Tell the template not to think, where it knows how
+    /// Put the system message in front of the first user message, as the authors of R1 advise
+    #[arg(long, requires = "system")]
+    pub(crate) system_in_user: bool,
+    /// Thoughts of earlier turns: template (it decides), keep, drop, or the characters to keep of each [default: template]
+    #[arg(long, value_name = "HOW", value_parser = history)]
+    pub(crate) history: Option<HistoryThoughts>,
+    /// Answer without a thought
     #[arg(long)]
     pub(crate) no_think: bool,
+    /// Open the thought for the model where an R1 file's template does not (files from before February 2025)
+    #[arg(long, conflicts_with = "no_think")]
+    pub(crate) force_think: bool,
+    /// A variable of the template, such as reasoning_effort=high; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) template_var: Vec<(String, String)>,
 }
 
 /// Everything that a reply depends on but its prompt.
@@ -358,6 +388,32 @@ pub(crate) struct DevicesArgs {
     pub(crate) json: bool,
 }
 
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("use NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn history(text: &str) -> Result<HistoryThoughts, String> {
+    match text {
+        "template" => Ok(HistoryThoughts::Template),
+        "keep" => Ok(HistoryThoughts::Keep),
+        "drop" => Ok(HistoryThoughts::Drop),
+        count => {
+            let count = count.parse().map_err(|_| "use template, keep, drop or a number of characters".to_owned());
+            count.map(HistoryThoughts::Shorten)
+        }
+    }
+}
+
+impl From<RepackArg> for Repack {
+    fn from(repack: RepackArg) -> Self {
+        match repack {
+            RepackArg::On => Repack::On,
+            RepackArg::Off => Repack::Off,
+        }
+    }
+}
+
 impl From<Load> for LoadMode {
     fn from(load: Load) -> Self {
         match load {
@@ -409,8 +465,18 @@ impl ThinkArgs {
             deadline_total: self.deadline.map(Duration::from_millis),
             deadline_think: self.think_deadline.map(Duration::from_millis),
             answer_reserve: self.answer_reserve,
+            until: self.until(),
             ..d
         }
+    }
+}
+
+impl ThinkArgs {
+    fn until(&self) -> Vec<Until> {
+        let texts = self.until.iter().map(|text| Until { sign: Sign::Text(text.clone()), times: 1 });
+        let sign = Sign::Answer(AnswerKind::Math);
+        let settled = self.until_settled.map(|times| Until { sign, times: times.into() });
+        texts.chain(settled).collect()
     }
 }
 

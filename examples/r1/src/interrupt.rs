@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use r1core::reasoning::Phase;
-use r1core::{CancelToken, ThinkHandle};
+use r1core::{CancelToken, ThinkHandle, VoteHandle};
 
 static TOKEN: OnceLock<CancelToken> = OnceLock::new();
-static THOUGHT: Mutex<Option<ThinkHandle>> = Mutex::new(None);
+static THOUGHT: Mutex<Option<Thought>> = Mutex::new(None);
 static FIRED: AtomicBool = AtomicBool::new(false);
 
 /// The token that Ctrl-C fires. The first call installs the handler. A further Ctrl-C after that leaves at once.
@@ -23,8 +23,14 @@ pub(crate) fn token() -> CancelToken {
         .clone()
 }
 
+/// What can be asked for its answer.
+pub(crate) enum Thought {
+    Reply(ThinkHandle),
+    Vote(VoteHandle),
+}
+
 /// Makes the next Ctrl-C ask `thought` for its answer, if it is still being thought then, before it fires the token.
-pub(crate) fn answer_first(thought: ThinkHandle) {
+pub(crate) fn answer_first(thought: Thought) {
     *THOUGHT.lock().unwrap_or_else(PoisonError::into_inner) = Some(thought);
 }
 
@@ -38,7 +44,12 @@ pub(crate) fn rearm() {
 /// Runs on a thread of its own, not in the signal.
 fn pressed(token: &CancelToken) {
     let thought = THOUGHT.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if thought.is_some_and(|thought| thought.close() == Phase::Thinking) {
+    let asked = match thought {
+        Some(Thought::Reply(thought)) => thought.close() == Phase::Thinking,
+        Some(Thought::Vote(vote)) => vote.answer_now() > 0,
+        None => false,
+    };
+    if asked {
         return;
     }
     token.cancel();

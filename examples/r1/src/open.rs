@@ -25,6 +25,7 @@ pub(crate) fn gguf(path: Option<&Path>, load: LoadMode) -> Outcome<Gguf> {
 pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
     let options = ModelOptions {
         load: args.load.into(),
+        repack: args.repack.into(),
         kernels: args.kernels.clone(),
         cancel: interrupt::token(),
         progress: progress(),

@@ -2,9 +2,10 @@
 
 use std::io::Read;
 
-use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, Message};
+use r1core::{Chat, ChatOptions, EncodeOptions, Event, Finish, Message, SystemMessages};
 
 use crate::args::{RunArgs, TemplateChoice};
+use crate::interrupt::{self, Thought};
 use crate::output::{Display, Failure, Outcome, report_unfinished};
 use crate::{open, vote};
 
@@ -21,13 +22,20 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
             return Err(Failure::Usage("the prompt is empty".into()));
         }
         return match vote {
-            Some(vote) => vote::show(session.vote(&tokens, &vote)?, args.json),
+            Some(vote) => {
+                let vote = session.vote(&tokens, &vote)?;
+                interrupt::answer_first(Thought::Vote(vote.handle()));
+                vote::show(vote, args.json)
+            }
             None => show(session.generate(&tokens, &options)?, display),
         };
     }
     let mut chat = Chat::new(session, chat_options(&args.reply.template)?)?;
+    warn(&chat);
     if let Some(vote) = vote {
-        return vote::show(chat.vote(&prompt, &vote)?, args.json);
+        let vote = chat.vote(&prompt, &vote)?;
+        interrupt::answer_first(Thought::Vote(vote.handle()));
+        return vote::show(vote, args.json);
     }
     show(chat.send(&prompt, &options)?, display)
 }
@@ -38,7 +46,18 @@ pub(crate) fn chat_options(choice: &TemplateChoice) -> Outcome<ChatOptions> {
         template: open::template_choice(choice.template.as_deref())?,
         messages: choice.system.iter().map(Message::system).collect(),
         enable_thinking: choice.no_think.then_some(false),
+        force_think: choice.force_think,
+        variables: choice.template_var.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
+        thoughts: choice.history.clone().unwrap_or_default(),
+        systems: if choice.system_in_user { SystemMessages::IntoUserTurn } else { SystemMessages::Warn },
     })
+}
+
+/// Passes on what the model's authors advise.
+pub(crate) fn warn(chat: &Chat) {
+    for warning in chat.warnings() {
+        eprintln!("r1: warning: {warning}");
+    }
 }
 
 fn show(events: impl Iterator<Item = r1core::Result<Event>>, mut display: Display) -> Outcome {

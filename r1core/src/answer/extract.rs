@@ -47,6 +47,26 @@ pub fn extract(kind: &AnswerKind, reply: &str) -> Option<String> {
     found.map(str::to_owned)
 }
 
+/// The answer that a line of a thought states: in a `\boxed{...}`, or after "answer is" or "answer:"; for `regex` what the
+/// pattern finds. Unlike [`extract`] it takes no number for an answer that is not said to be one.
+///
+/// ```
+/// use r1core::answer::{AnswerKind, stated};
+/// assert_eq!(stated(&AnswerKind::Math, "So the answer is 42.").as_deref(), Some("42"));
+/// assert_eq!(stated(&AnswerKind::Math, "6 * 7 = 42"), None);
+/// ```
+pub fn stated(kind: &AnswerKind, line: &str) -> Option<String> {
+    let boxed = boxed::last(line);
+    let found = match kind {
+        AnswerKind::Regex(pattern) => pattern.last_in(line),
+        AnswerKind::Choice => return choice::letter(boxed.or_else(|| after_phrase(line))?).map(String::from),
+        AnswerKind::Exact => boxed.map(unwrap_text).or_else(|| after_phrase(line).and_then(first_line)),
+        AnswerKind::Math => boxed.or_else(|| after_phrase(line).and_then(expression)),
+        AnswerKind::Integer => boxed.or_else(|| after_phrase(line).and_then(number_near)),
+    };
+    found.map(str::to_owned)
+}
+
 /// The text behind the last `</think>`. A model may repeat the tag at the very end; then the text behind the first counts.
 fn after_thought(reply: &str) -> &str {
     const TAG: &str = "</think>";

@@ -110,7 +110,7 @@ impl Pattern {
     }
 
     /// The answer in `text`, if the pattern matches.
-    pub(super) fn last_in<'t>(&self, text: &'t str) -> Option<&'t str> {
+    pub(crate) fn last_in<'t>(&self, text: &'t str) -> Option<&'t str> {
         let found = self.0.captures_iter(text).last()?;
         Some(found.get(1).or_else(|| found.get(0))?.as_str())
     }

@@ -38,7 +38,7 @@ mod rational;
 mod token;
 mod value;
 
-pub use extract::extract;
+pub use extract::{extract, stated};
 pub use kind::{AnswerKind, Pattern};
 
 use value::Value;

@@ -23,6 +23,15 @@ impl Prompt {
         self.pieces.iter().map(String::as_str)
     }
 
+    /// Adds to the end of the template's own text.
+    pub fn append(&mut self, text: &str) {
+        self.tail.push_str(text);
+        match self.pieces.last_mut() {
+            Some(last) => last.push_str(text),
+            None => self.pieces.push(text.to_owned()),
+        }
+    }
+
     /// The whole text.
     pub fn text(&self) -> String {
         self.pieces.concat()
@@ -43,10 +52,14 @@ pub(super) struct Guard<'a> {
     /// By their first byte, as some vocabularies have thousands.
     specials: HashMap<u8, Vec<&'a str>>,
     mark: char,
+    /// Stands in think tags that the template shall not see; they count all the same.
+    veil: char,
+    keep_thoughts: bool,
 }
 
 /// Tags that templates look for in assistant messages.
-const THINK_TAGS: [&str; 6] = ["<think>", "</think>", "[THINK]", "[/THINK]", "<seed:think>", "</seed:think>"];
+const THINK_TAGS: [&str; 8] =
+    ["<think>", "</think>", "[THINK]", "[/THINK]", "<seed:think>", "</seed:think>", "<|channel>thought", "<channel|>"];
 
 impl<'a> Guard<'a> {
     pub(super) fn new(specials: &[&'a str], template: &str, options: &RenderOptions<'_>) -> Result<Self> {
@@ -58,7 +71,7 @@ impl<'a> Guard<'a> {
             specials.entry(text.as_bytes()[0]).or_default().push(text);
         }
         // The noncharacters of Unicode, made for private use like this.
-        let mark = ('\u{fdd0}'..='\u{fdef}').find(|mark| {
+        let mut marks = ('\u{fdd0}'..='\u{fdef}').filter(|mark| {
             let absent = |text: &str| !text.contains(*mark);
             absent(template)
                 && specials.values().flatten().all(|text| absent(text))
@@ -68,9 +81,10 @@ impl<'a> Guard<'a> {
                 && options.tools.is_none_or(|tools| json_all(tools, &absent))
                 && options.variables.is_none_or(|variables| map_all(variables, &absent))
         });
-        let mark =
-            mark.ok_or_else(|| Error::new(ErrorKind::Limit, "the messages use every noncharacter of Unicode"))?;
-        Ok(Self { specials, mark })
+        let (Some(mark), Some(veil)) = (marks.next(), marks.next()) else {
+            return Err(Error::new(ErrorKind::Limit, "the messages use every noncharacter of Unicode"));
+        };
+        Ok(Self { specials, mark, veil, keep_thoughts: options.keep_thoughts })
     }
 
     fn beginning_like(&self, text: &str) -> impl Iterator<Item = &'a str> {
@@ -85,7 +99,12 @@ impl<'a> Guard<'a> {
         while let Some(first) = rest.chars().next() {
             let kept = THINK_TAGS.iter().find(|tag| keep_think_tags && rest.starts_with(**tag));
             if let Some(tag) = kept {
-                out.push_str(tag);
+                let first = tag.chars().next().map_or(0, char::len_utf8);
+                out.push_str(&tag[..first]);
+                if self.keep_thoughts {
+                    out.push(self.veil);
+                }
+                out.push_str(&tag[first..]);
                 rest = &rest[tag.len()..];
                 continue;
             }
@@ -113,6 +132,7 @@ impl<'a> Guard<'a> {
 
     /// Takes the marks out of rendered text, cutting where one breaks a special text.
     pub(super) fn prompt(&self, text: &str, tail: &str) -> Prompt {
+        let text = text.replace(self.veil, "");
         let plain: String = text.chars().filter(|c| *c != self.mark).collect();
         let mut pieces = Vec::new();
         let (mut start, mut marks) = (0, 0);
@@ -131,7 +151,7 @@ impl<'a> Guard<'a> {
         if start < plain.len() {
             pieces.push(plain[start..].to_owned());
         }
-        Prompt { pieces, tail: tail.replace(self.mark, "") }
+        Prompt { pieces, tail: tail.replace([self.mark, self.veil], "") }
     }
 }
 

@@ -23,10 +23,17 @@ pub struct RenderOptions<'a> {
     /// Appends `<think>` and a newline when the prompt ends with `<｜Assistant｜>`: R1 files from before February 2025
     /// lack it, and DeepSeek advises it.
     pub force_think: bool,
+    /// Shows the thoughts that earlier assistant messages hold in tags, although the template would cut them off: their
+    /// tags are hidden from it. Only [`render_prompt`](ChatTemplate::render_prompt) does so.
+    pub keep_thoughts: bool,
     /// Descriptions of tools, as the OpenAI format has them (an array).
     pub tools: Option<&'a Json>,
     /// Further variables, which win over the standard ones.
     pub variables: Option<&'a Map<String, Json>>,
+    /// What the template is known to end with for the model to continue ([`Prompt::tail`] of another conversation), which
+    /// saves [`render_prompt`](ChatTemplate::render_prompt) a second render to find out. Where the prompt does not end
+    /// with it, and where it holds no special text, it is not believed.
+    pub tail: Option<&'a str>,
     /// Seconds since 1970 (UTC) for templates that print the date; the clock's when `None`.
     pub now: Option<u64>,
 }
@@ -131,7 +138,10 @@ impl ChatTemplate {
         let guard = Guard::new(specials, &self.source, options)?;
         let text = self.run(options, Some(&guard), options.add_generation_prompt)?;
         // What the template adds for the model to continue is the difference to a render without it.
-        let tail = if options.add_generation_prompt {
+        let known = options.tail.filter(|tail| text.ends_with(tail) && specials.iter().any(|text| tail.contains(text)));
+        let tail = if let Some(known) = known {
+            known
+        } else if options.add_generation_prompt {
             let without = self.run(options, Some(&guard), false).unwrap_or_default();
             text.strip_prefix(without.as_str()).unwrap_or_default()
         } else {

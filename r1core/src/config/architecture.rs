@@ -1,6 +1,7 @@
 //! The table of architectures: each row says how its blocks differ. Adding a model made of known blocks adds a row here
 //! and touches nothing else.
 
+use super::feed_forward::Gating;
 use r1_kernels::ops::RopeKind;
 
 /// What an architecture is made of, beyond the numbers in its metadata.
@@ -22,6 +23,21 @@ pub struct Architecture {
     pub scaled_embedding: bool,
     /// Some layers see only a window of positions and rotate with a base of their own.
     pub windows: Option<Windows>,
+    /// How experts are used where the file names some; `None` where the architecture has none.
+    pub experts: Option<ExpertRule>,
+}
+
+/// What an architecture does with experts where the file does not say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExpertRule {
+    /// Router logits to scores.
+    pub gating: Gating,
+    /// The chosen weights are divided by their sum.
+    pub normalise: bool,
+    /// `feed_forward_length` is the width of all experts that a token uses, together; else that of one.
+    pub width_of_all: bool,
+    /// The shared expert has a gate of its own, and the width `feed_forward_length`.
+    pub shared_gate: bool,
 }
 
 /// The activation inside `down(activation(gate(x)) * up(x))`.
@@ -51,13 +67,30 @@ const PLAIN: Architecture = Architecture {
     gate: Gate::Silu,
     scaled_embedding: false,
     windows: None,
+    experts: None,
 };
+
+/// Softmax over all, the chosen weights normalised.
+const SOFTMAX: ExpertRule =
+    ExpertRule { gating: Gating::Softmax, normalise: true, width_of_all: false, shared_gate: false };
 
 /// Every architecture that runs.
 pub const ARCHITECTURES: &[Architecture] = &[
-    Architecture { name: "llama", rope: RopeKind::Norm, ..PLAIN },
+    Architecture { name: "llama", rope: RopeKind::Norm, experts: Some(SOFTMAX), ..PLAIN },
     Architecture { name: "qwen2", qkv_bias: true, ..PLAIN },
+    Architecture {
+        name: "qwen2moe",
+        qkv_bias: true,
+        experts: Some(ExpertRule { normalise: false, width_of_all: true, shared_gate: true, ..SOFTMAX }),
+        ..PLAIN
+    },
     Architecture { name: "qwen3", qk_norm: true, ..PLAIN },
+    Architecture {
+        name: "qwen3moe",
+        qk_norm: true,
+        experts: Some(ExpertRule { width_of_all: true, ..SOFTMAX }),
+        ..PLAIN
+    },
     Architecture {
         name: "gemma3",
         qk_norm: true,

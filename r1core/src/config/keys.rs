@@ -19,7 +19,8 @@ impl<'a> Keys<'a> {
         format!("{}.{key}", self.prefix)
     }
 
-    fn missing(&self, key: &str) -> Error {
+    /// The error where a required key is absent.
+    pub(super) fn missing(&self, key: &str) -> Error {
         Error::new(ErrorKind::Missing, "required key is absent").key(self.full(key))
     }
 
@@ -45,6 +46,10 @@ impl<'a> Keys<'a> {
 
     pub(super) fn require_f32(&self, key: &str, min: f32, max: f32) -> Result<f32> {
         self.f32(key, min, max)?.ok_or_else(|| self.missing(key))
+    }
+
+    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>> {
+        self.metadata.bool(&self.full(key))
     }
 
     pub(super) fn str(&self, key: &str) -> Result<Option<&'a str>> {

@@ -1,9 +1,13 @@
 //! From metadata to checked numbers: everything that the later rooms multiply, allocate or index by is bounded here.
 
 mod architecture;
+mod feed_forward;
 mod keys;
 
-pub use architecture::{ARCHITECTURES, Architecture, Gate, Windows};
+pub use architecture::{ARCHITECTURES, Architecture, ExpertRule, Gate, Windows};
+pub use feed_forward::{
+    DenseConfig, ExpertsConfig, FeedForward, FeedForwardConfig, Gating, Groups, RouterConfig, SharedConfig,
+};
 
 use crate::gguf::{Gguf, Metadata};
 use crate::{Error, ErrorKind, Result};
@@ -45,7 +49,7 @@ pub struct Config {
 pub struct LayerConfig {
     /// Grouped-query attention.
     pub attention: AttentionConfig,
-    /// Dense gated feed-forward.
+    /// Dense, or a mixture of experts.
     pub feed_forward: FeedForwardConfig,
 }
 
@@ -72,17 +76,6 @@ pub struct AttentionConfig {
     pub qkv_bias: bool,
     /// RMS norm on every query and key head.
     pub qk_norm: bool,
-    /// RMS norm on the block's output.
-    pub post_norm: bool,
-}
-
-/// `down(activation(gate(x)) * up(x))`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FeedForwardConfig {
-    /// Length of the inner vector.
-    pub width: usize,
-    /// The activation.
-    pub gate: Gate,
     /// RMS norm on the block's output.
     pub post_norm: bool,
 }
@@ -115,7 +108,7 @@ impl Config {
             Some(kv_heads) => kv_heads,
             None => heads.clone(),
         };
-        let widths = keys.require_per_layer("feed_forward_length", layer_count, MAX_WIDTH)?;
+        let feed_forwards = FeedForwardConfig::read(gguf, &keys, &architecture, layer_count)?;
         let even_head = embedding_length / heads[0];
         let key_dim = keys.size("attention.key_length", 1, MAX_HEAD_DIM)?.unwrap_or(even_head);
         let value_dim = keys.size("attention.value_length", 1, MAX_HEAD_DIM)?.unwrap_or(even_head);
@@ -141,7 +134,7 @@ impl Config {
         let scale = attention_scale(&keys, &architecture, layer_count, embedding_length, heads[0], key_dim)?;
 
         let mut layers = Vec::with_capacity(layer_count);
-        for il in 0..layer_count {
+        for (il, feed_forward) in feed_forwards.into_iter().enumerate() {
             let (heads, kv_heads) = (heads[il], kv_heads[il]);
             if heads % kv_heads != 0 {
                 return Err(Error::new(
@@ -165,11 +158,7 @@ impl Config {
                     qk_norm: architecture.qk_norm,
                     post_norm: architecture.post_norms,
                 },
-                feed_forward: FeedForwardConfig {
-                    width: widths[il],
-                    gate: architecture.gate,
-                    post_norm: architecture.post_norms,
-                },
+                feed_forward,
             });
         }
         let embedding_scale = if architecture.scaled_embedding { (embedding_length as f32).sqrt() } else { 1.0 };

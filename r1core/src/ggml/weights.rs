@@ -8,7 +8,7 @@ use r1_ggml::{Device, Store, StoreBuilder, Tensor, Type};
 use super::placement::{Request, share};
 use super::{Engine, Found};
 use crate::cancel::CancelToken;
-use crate::config::{AttentionConfig, Config, FeedForwardConfig};
+use crate::config::{AttentionConfig, Config, FeedForward, FeedForwardConfig};
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
 use crate::weights::check_shape;
@@ -254,6 +254,10 @@ impl<'a> Loader<'a> {
         f: &FeedForwardConfig,
     ) -> Result<LayerIndex> {
         let name = |part: &str| format!("blk.{il}.{part}");
+        let FeedForward::Dense(dense) = f.kind else {
+            return Err(Error::new(ErrorKind::Unsupported, format!("layer {il} is a mixture of experts, which runs on the CPU only"))
+                .remedy("run on the CPU"));
+        };
         let vector_if = |list: &mut List<'a>, wanted: bool, part: &str, len: usize| {
             if wanted { self.vector(list, &name(part), len).map(Some) } else { Ok(None) }
         };
@@ -265,9 +269,9 @@ impl<'a> Loader<'a> {
             output: self.linear(list, &name("attn_output"), a.heads * a.value_dim, d)?,
             attention_post_norm: vector_if(list, a.post_norm, "post_attention_norm.weight", d)?,
             feed_forward_norm: self.vector(list, &name("ffn_norm.weight"), d)?,
-            gate: self.linear(list, &name("ffn_gate"), d, f.width)?,
-            up: self.linear(list, &name("ffn_up"), d, f.width)?,
-            down: self.linear(list, &name("ffn_down"), f.width, d)?,
+            gate: self.linear(list, &name("ffn_gate"), d, dense.width)?,
+            up: self.linear(list, &name("ffn_up"), d, dense.width)?,
+            down: self.linear(list, &name("ffn_down"), dense.width, d)?,
             feed_forward_post_norm: vector_if(list, f.post_norm, "post_ffw_norm.weight", d)?,
         })
     }

@@ -24,6 +24,7 @@ mod mapping;
 mod metadata;
 mod part;
 mod reader;
+mod shared;
 mod source;
 mod split;
 mod strings;

@@ -56,6 +56,11 @@ impl Part {
         self.source.get(range)
     }
 
+    /// All bytes, where they are in memory.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        self.source.bytes()
+    }
+
     /// Fills `out` from position `offset`.
     pub(super) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.source.read_exact_at(out, offset)

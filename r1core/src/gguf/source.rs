@@ -38,12 +38,17 @@ impl Source {
         Ok(Cow::Owned(bytes))
     }
 
+    /// All bytes, where they are in memory.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Source::Map(mapping) => Some(mapping.bytes()),
+            Source::Memory(block) => Some((**block).as_ref()),
+            Source::File(_) => None,
+        }
+    }
+
     fn borrow(&self, range: Range<u64>) -> io::Result<&[u8]> {
-        let bytes = match self {
-            Source::Map(mapping) => mapping.bytes(),
-            Source::Memory(block) => (**block).as_ref(),
-            Source::File(_) => &[],
-        };
+        let bytes = self.bytes().unwrap_or_default();
         let start = usize::try_from(range.start).map_err(|_| io::ErrorKind::UnexpectedEof)?;
         let end = usize::try_from(range.end).map_err(|_| io::ErrorKind::UnexpectedEof)?;
         bytes.get(start..end).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())

@@ -17,7 +17,7 @@ use crate::gguf::{Gguf, LoadMode};
 use crate::progress::ProgressFn;
 use crate::reasoning::ThinkTags;
 use crate::tokenizer::Tokenizer;
-use crate::weights::Weights;
+use crate::weights::{Repack, Weights};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::{Isa, Level, ops::Rope};
 
@@ -26,6 +26,8 @@ use r1_kernels::{Isa, Level, ops::Rope};
 pub struct ModelOptions {
     /// How the file is read; mapped by default.
     pub load: LoadMode,
+    /// Whether the weights are copied into the kernels' layout; they are by default.
+    pub repack: Repack,
     /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
     /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
     pub kernels: Option<String>,
@@ -121,7 +123,8 @@ impl Model {
         let cpu_layers = devices.as_ref().map_or(config.layers.len(), |devices| devices.cpu_layers);
         #[cfg(not(feature = "ggml"))]
         let cpu_layers = only_cpu(&config, options)?;
-        let weights = Weights::load(&gguf, &config, cpu_layers, &options.cancel, options.progress.as_ref())?;
+        let (cancel, progress) = (&options.cancel, options.progress.as_ref());
+        let weights = Weights::load(&gguf, &config, cpu_layers, isa, options.repack, cancel, progress)?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
         Ok(Model {
             inner: Arc::new(Inner {
@@ -169,7 +172,7 @@ impl Model {
 
     /// The tags around this model's thoughts, told from its vocabulary and its chat template; `None` where it has none.
     pub fn think_tags(&self) -> Option<ThinkTags> {
-        ThinkTags::find(&|text| self.tokenizer().token_id(text), self.template_text())
+        ThinkTags::find(&|text| self.tokenizer().special_id(text), self.template_text())
     }
 
     /// The kernels that run.
@@ -177,7 +180,8 @@ impl Model {
         self.inner.isa.name()
     }
 
-    /// Memory that the weights take, in bytes: those repacked for the CPU and those on devices.
+    /// Memory that the weights take, in bytes: those repacked for the CPU (none where they stay in the file,
+    /// [`Repack::Off`]) and those on devices.
     pub fn weight_bytes(&self) -> usize {
         self.inner.weights.bytes() + self.placement().iter().map(|(_, _, bytes)| bytes).sum::<usize>()
     }

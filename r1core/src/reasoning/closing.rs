@@ -1,16 +1,35 @@
 //! The tokens that close a thought, or keep it open.
 
-use super::{ThinkOptions, ThinkTags};
+use super::ThinkOptions;
+use super::symbols::{Meaning, Symbol, Tags};
 
 /// All that may be forced, as tokens. Made once for a sequence.
 #[derive(Debug, Clone)]
 pub(super) struct Closing {
-    /// For each number of bytes of the close tag that have come: the rest of it.
-    tag: Vec<Vec<u32>>,
-    /// The tag's text; empty where it is one token, which continues no other.
-    text: Vec<u8>,
+    /// What is written to close a thought, then the other close tags, which are only ever continued.
+    tags: Vec<Rest>,
     message: Option<Lines>,
     wait: Lines,
+    line: Vec<u32>,
+}
+
+/// A close tag that may have begun.
+#[derive(Debug, Clone)]
+struct Rest {
+    symbols: Vec<Symbol>,
+    /// For each number of symbols that have come: the rest of it.
+    tokens: Vec<Vec<u32>>,
+}
+
+impl Rest {
+    fn new(symbols: &[Symbol], encode: &dyn Fn(&[u8]) -> Vec<u32>) -> Self {
+        let rest = |come| Tags::encode(symbols.get(come..).unwrap_or_default(), encode);
+        Self { symbols: symbols.to_vec(), tokens: (0..symbols.len().max(1)).map(rest).collect() }
+    }
+
+    fn after(&self, held: &[Symbol]) -> Option<&[u32]> {
+        self.tokens.get(held.len()).filter(|_| self.symbols.starts_with(held)).map(Vec::as_slice)
+    }
 }
 
 /// A text at the beginning of a line and elsewhere.
@@ -31,26 +50,33 @@ impl Lines {
 }
 
 impl Closing {
-    pub(super) fn new(tags: Option<&ThinkTags>, options: &ThinkOptions, encode: &dyn Fn(&[u8]) -> Vec<u32>) -> Self {
-        let close_id = tags.and_then(|tags| tags.close_id);
-        let text = tags.and_then(|tags| tags.close.first()).filter(|_| close_id.is_none()).cloned().unwrap_or_default();
-        let tag = match close_id {
-            Some(id) => vec![vec![id]],
-            None => (0..text.len().max(1)).map(|come| encode(text.get(come..).unwrap_or_default())).collect(),
-        };
+    pub(super) fn new(tags: Option<&Tags>, options: &ThinkOptions, encode: &dyn Fn(&[u8]) -> Vec<u32>) -> Self {
+        let closing = tags.map_or(&[][..], |tags| &tags.closing);
+        let others = tags.into_iter().flat_map(|tags| tags.of(Meaning::Close)).map(|tag| tag.symbols.as_slice());
+        let tags = [closing].into_iter().chain(others.filter(|tag| *tag != closing));
         let message = options.message.as_ref().map(|message| Lines::new(message, encode));
-        Self { tag, text, message, wait: Lines::new(&options.wait, encode) }
+        Self {
+            tags: tags.map(|tag| Rest::new(tag, encode)).collect(),
+            message,
+            wait: Lines::new(&options.wait, encode),
+            line: encode(b"\n"),
+        }
     }
 
-    /// The rest of the close tag when `held` has come; the whole tag where `held` does not begin it.
-    pub(super) fn tag(&self, held: &[u8]) -> &[u32] {
-        let come = if self.begins_tag(held) { held.len() } else { 0 };
-        self.tag.get(come).map_or(&[], Vec::as_slice)
+    /// The rest of a close tag when `held` has come; what closes a thought where `held` begins none.
+    pub(super) fn tag(&self, held: &[Symbol]) -> &[u32] {
+        let begun = self.tags.iter().find_map(|tag| tag.after(held));
+        begun.or_else(|| self.tags.first()?.after(&[])).unwrap_or_default()
     }
 
-    /// Whether `held` is a part of the close tag that can be continued.
-    pub(super) fn begins_tag(&self, held: &[u8]) -> bool {
-        !held.is_empty() && held.len() < self.text.len() && self.text.starts_with(held)
+    /// Whether `held` is a part of a close tag that can be continued.
+    pub(super) fn begins_tag(&self, held: &[Symbol]) -> bool {
+        !held.is_empty() && self.tags.iter().any(|tag| tag.after(held).is_some())
+    }
+
+    /// A line break.
+    pub(super) fn line(&self) -> &[u32] {
+        &self.line
     }
 
     /// The message; empty where there is none.
@@ -66,6 +92,6 @@ impl Closing {
     /// Tokens that the longest close takes, with and without the message.
     pub(super) fn longest(&self, with_message: bool) -> usize {
         let message = self.message(false).len().max(self.message(true).len());
-        self.tag(b"").len() + if with_message { message } else { 0 }
+        self.tag(&[]).len() + if with_message { message } else { 0 }
     }
 }

@@ -6,8 +6,11 @@ use super::boundary::Ending;
 use super::budget::{Budget, Stand};
 use super::clock::Stopwatch;
 use super::closing::Closing;
+use super::masks::Masks;
 use super::repetition::Repetition;
 use super::room::Room;
+use super::symbols::Meaning;
+use super::until::Watch;
 use super::{
     Channel, CloseReason, GuardEos, InitialPhase, LoopAction, OnBudget, Phase, Pieces, ReasoningMachine, ThinkHandle,
     ThinkOptions, ThinkTags, ToolInThink,
@@ -22,6 +25,8 @@ pub struct Words<'a> {
     pub encode: &'a dyn Fn(&[u8]) -> Vec<u32>,
     /// Tokens that end a reply; none where they shall be tokens like others.
     pub ends: &'a [u32],
+    /// The token of a text that is one token with a meaning of its own.
+    pub special: &'a dyn Fn(&str) -> Option<u32>,
 }
 
 /// What the next step of a sequence is.
@@ -69,6 +74,7 @@ pub struct ThinkControl {
     watch: Stopwatch,
     ending: Ending,
     repetition: Repetition,
+    until: Watch,
     masks: Masks,
     forced: Vec<u32>,
     /// Why the forced tokens close the thought.
@@ -104,19 +110,21 @@ impl ThinkControl {
         words: Words<'_>,
     ) -> Result<Self> {
         options.validate()?;
-        let mut tags = tags;
-        if let (ToolInThink::ImplicitClose(texts), Some(tags)) = (&options.tool_in_think, &mut tags) {
-            tags.implicit.extend(texts.iter().map(|text| text.as_bytes().to_vec()));
-        }
-        let closing = Closing::new(tags.as_ref(), options, words.encode);
-        let masks = Masks::new(tags.as_ref(), words.ends);
+        let tools = match &options.tool_in_think {
+            ToolInThink::Text => &[][..],
+            ToolInThink::ImplicitClose(texts) | ToolInThink::Forbid(texts) => texts,
+        };
+        let tags = tags.map(|tags| tags.also_closed_before(tools, words.special));
         let machine = ReasoningMachine::new(tags, initial);
+        let closing = Closing::new(machine.tags(), options, words.encode);
+        let masks = Masks::new(machine.tags(), &options.tool_in_think, words.ends);
         let handle = ThinkHandle::new(options.budget, machine.phase());
         Ok(Self {
             room: Room::new(usize::MAX, options.answer_reserve, &closing),
             watch: Stopwatch::start(options.clock.clone(), Duration::ZERO),
             budget: Budget::new(options),
             repetition: Repetition::new(options.loops.clone()),
+            until: Watch::new(&options.until),
             ending: Ending::EMPTY,
             forced: Vec::new(),
             reason: CloseReason::None,
@@ -173,13 +181,14 @@ impl ThinkControl {
         if self.machine.phase() != Phase::Thinking {
             return if is_end { Verdict::End } else { Verdict::Commit };
         }
-        if is_end {
+        if is_end && !self.machine.tags().is_some_and(|tags| tags.knows(id)) {
             let guarded = self.options.guard_eos != GuardEos::Allow;
             return if guarded && self.close(CloseReason::Eos) { Verdict::Force } else { Verdict::End };
         }
         let stand = self.stand();
         let replaced = self.cuts_before(bytes, stand) && self.close(CloseReason::Budget)
-            || self.closes_early(id, bytes, stand) && self.extend();
+            || self.closes_early(id, bytes, stand) && self.extend()
+            || self.calls(id, bytes) && self.break_line();
         if replaced { Verdict::Force } else { Verdict::Commit }
     }
 
@@ -248,10 +257,12 @@ impl ThinkControl {
             self.budget.begin_block(&counters);
             self.ending = Ending::EMPTY;
             self.repetition.clear();
+            self.until.clear();
         }
         for (channel, bytes) in self.machine.latest() {
             if channel == Channel::Thought {
                 self.ending.push(bytes);
+                self.until.push(bytes);
             }
         }
         if self.ending.needed() == 0 {
@@ -283,7 +294,8 @@ impl ThinkControl {
             (self.room.is_short(self.machine.counters().generated()), CloseReason::Length),
             (self.repetition.found(), CloseReason::Loop),
         ];
-        reasons.into_iter().find(|(due, _)| *due).map(|(_, reason)| reason)
+        let urgent = reasons.into_iter().find(|(due, _)| *due).map(|(_, reason)| reason);
+        urgent.or_else(|| self.until.found())
     }
 
     /// Whether a close that is due has a reason to wait for the next token.
@@ -321,16 +333,20 @@ impl ThinkControl {
         // A character that could not be finished within the bound is not begun.
         let needed = if self.ending.needed() == 0 { self.ending.needed_after(bytes) } else { 0 };
         let torn = needed > 0 && needed >= stand.left();
-        torn || (stand.is_due()
-            && self.machine.held().is_empty()
-            && self.ending.at_before(self.options.boundary, bytes))
+        torn || (stand.is_due() && !self.machine.is_holding() && self.ending.at_before(self.options.boundary, bytes))
     }
 
     /// Whether this token would close the thought before it may be closed.
     fn closes_early(&self, id: u32, bytes: &[u8], stand: Option<Stand>) -> bool {
-        let by_bytes = self.machine.tags().is_some_and(|tags| tags.close_id.is_none());
+        let by_bytes = self.machine.tags().is_some_and(|tags| tags.of(Meaning::Close).count() > self.masks.closes());
         let early = self.extensions > 0 || (self.is_below_minimum() && by_bytes);
         early && !stand.is_some_and(|stand| stand.is_due()) && self.machine.would_close(id, bytes)
+    }
+
+    /// Whether this token would begin a tool call where none may begin.
+    fn calls(&self, id: u32, bytes: &[u8]) -> bool {
+        matches!(self.options.tool_in_think, ToolInThink::Forbid(_))
+            && self.machine.would_be(Meaning::Implicit, id, bytes)
     }
 
     fn is_below_minimum(&self) -> bool {
@@ -375,6 +391,18 @@ impl ThinkControl {
         true
     }
 
+    /// Makes the forced token a line break, which no tool call has in its name.
+    fn break_line(&mut self) -> bool {
+        let line = self.closing.line();
+        if line.is_empty() || line.len() > self.room.free(self.machine.counters().generated()) {
+            return false;
+        }
+        self.forced.clear();
+        self.forced.extend_from_slice(line);
+        self.reason = CloseReason::None;
+        true
+    }
+
     fn steer_thought(&self, stand: Option<Stand>) -> Steer<'_> {
         let stays = self.extensions == 0 && self.is_below_minimum();
         let ends = match self.options.guard_eos {
@@ -388,7 +416,7 @@ impl ThinkControl {
             let strength = ramp.strength * stand.progress(ramp);
             (strength > 0.0).then_some(Raise { id, strength, margin: ramp.margin })
         });
-        Steer { forbid: self.masks.get(false, stays, ends), raise }
+        Steer { forbid: self.masks.thinking(stays, ends), raise }
     }
 
     fn steer_answer(&self) -> Steer<'_> {
@@ -399,44 +427,6 @@ impl ThinkControl {
         let open = blocks > 0 && (enough || spent);
         // After a forced close, models tend to repeat the tag or to end at once.
         let ends = self.just_forced && self.options.guard_eos != GuardEos::Allow;
-        Steer { forbid: self.masks.get(open, self.just_forced, ends), raise: None }
-    }
-}
-
-/// Tokens that may be forbidden: the open tag, the close tag, and the ends of the reply.
-#[derive(Debug)]
-struct Masks {
-    ids: Vec<u32>,
-    open: usize,
-    close: usize,
-}
-
-impl Masks {
-    fn new(tags: Option<&ThinkTags>, ends: &[u32]) -> Self {
-        let mut ids = Vec::from_iter(tags.and_then(|tags| tags.open_id));
-        let open = ids.len();
-        ids.extend(tags.and_then(|tags| tags.close_id));
-        let close = ids.len();
-        ids.extend_from_slice(ends);
-        Self { ids, open, close }
-    }
-
-    /// The tokens of some neighbouring groups.
-    fn get(&self, open: bool, close: bool, ends: bool) -> &[u32] {
-        let from = if open {
-            0
-        } else if close {
-            self.open
-        } else {
-            self.close
-        };
-        let to = if ends {
-            self.ids.len()
-        } else if close {
-            self.close
-        } else {
-            self.open
-        };
-        self.ids.get(from..to).unwrap_or_default()
+        Steer { forbid: self.masks.answering(open, self.just_forced, ends), raise: None }
     }
 }

@@ -1,8 +1,10 @@
 //! The machine.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::matcher::{Held, classify};
+use super::symbols::{Meaning, Symbol, Tags, of_token};
 use super::{Counters, ThinkTags};
 
 /// Which stream bytes belong to.
@@ -76,6 +78,10 @@ pub enum CloseReason {
     Length,
     /// The model began a tool call inside the thought.
     Tool,
+    /// A text or a line came that the host waits for ([`Sign`](super::Sign)).
+    Pattern,
+    /// The thought came to the same answer often enough.
+    Settled,
 }
 
 impl CloseReason {
@@ -91,6 +97,8 @@ impl CloseReason {
             Self::Eos => "eos",
             Self::Length => "length",
             Self::Tool => "tool",
+            Self::Pattern => "pattern",
+            Self::Settled => "settled",
         }
     }
 }
@@ -130,17 +138,15 @@ enum Origin {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ReasoningMachine {
-    tags: Option<ThinkTags>,
-    /// The first bytes of all tags.
-    beginnings: Vec<u8>,
+    tags: Option<Arc<Tags>>,
     initial: Phase,
     phase: Phase,
     /// Nothing but newlines has come since the phase began.
     fresh: bool,
     /// The thought was closed by force: the close tag that the model itself may still write is no text.
     stray: bool,
-    /// Bytes that may still become a tag.
-    held: Vec<u8>,
+    /// What may still become a tag.
+    held: Vec<Symbol>,
     /// Offsets in `held` where tokens begin, ascending.
     starts: Vec<(usize, Origin)>,
     counters: Counters,
@@ -160,13 +166,8 @@ impl ReasoningMachine {
             (Some(tags), InitialPhase::Auto(tail)) if tags.left_closed(tail) => Phase::Closed,
             (Some(_), InitialPhase::Auto(_)) => Phase::Outside,
         };
-        let all = tags.iter().flat_map(|tags| tags.close.iter().chain(&tags.implicit).chain([&tags.open]));
-        let mut beginnings: Vec<u8> = all.filter_map(|tag| tag.first().copied()).collect();
-        beginnings.sort_unstable();
-        beginnings.dedup();
         let mut machine = Self {
-            tags,
-            beginnings,
+            tags: tags.as_ref().map(Tags::new).map(Arc::new),
             initial,
             phase: initial,
             fresh: true,
@@ -195,7 +196,8 @@ impl ReasoningMachine {
         self.blocks = u32::from(self.initial == Phase::Thinking);
     }
 
-    /// Takes a sampled token and its bytes and returns what can be streamed now.
+    /// Takes a sampled token and its bytes and returns what can be streamed now. The bytes of a token that the tags name
+    /// are not looked at.
     pub fn accept(&mut self, id: u32, bytes: &[u8]) -> Pieces<'_> {
         self.take(id, bytes, Origin::Sampled)
     }
@@ -220,18 +222,23 @@ impl ReasoningMachine {
 
     /// Whether this token, sampled next, would make the model close its thought. Most tokens are told at a glance.
     pub fn would_close(&self, id: u32, bytes: &[u8]) -> bool {
+        self.would_be(Meaning::Close, id, bytes)
+    }
+
+    /// Whether this token, sampled next, would complete a tag that ends the thought and has this meaning.
+    pub(super) fn would_be(&self, meaning: Meaning, id: u32, bytes: &[u8]) -> bool {
         let Some(tags) = self.tags.as_ref().filter(|_| self.phase == Phase::Thinking) else { return false };
-        if tags.close_id == Some(id) {
-            return true;
-        }
-        let last = |tag: &Vec<u8>| tag.last().is_some_and(|byte| bytes.contains(byte));
-        if !tags.close.iter().any(last) {
+        let completes = |symbol: Symbol| match u8::try_from(symbol) {
+            Ok(byte) => bytes.contains(&byte),
+            Err(_) => symbol == of_token(id),
+        };
+        if !tags.of(meaning).filter_map(|tag| tag.symbols.last()).any(|last| completes(*last)) {
             return false;
         }
         let mut ahead = self.clone();
         ahead.close_reason = CloseReason::None;
         ahead.accept(id, bytes);
-        ahead.close_reason == CloseReason::Natural
+        ahead.close_reason == if meaning == Meaning::Close { CloseReason::Natural } else { CloseReason::Tool }
     }
 
     /// Ends the sequence: bytes that waited for the rest of a tag are text after all.
@@ -266,96 +273,97 @@ impl ReasoningMachine {
         self.blocks
     }
 
-    /// The tags it looks for.
-    pub fn tags(&self) -> Option<&ThinkTags> {
-        self.tags.as_ref()
+    /// Whether something waits because it may still become a tag.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
     }
 
-    /// Bytes that may still become a tag; those of a close tag are what a forced close goes on from.
-    pub fn held(&self) -> &[u8] {
+    /// How many tokens of a prompt come after its last open tag; 0 where it has none. `piece` gives a token's bytes.
+    pub fn thought_tokens<'a>(&self, prompt: &[u32], piece: impl Fn(u32) -> &'a [u8]) -> usize {
+        self.tags.as_ref().map_or(0, |tags| tags.thought_tokens(prompt, piece))
+    }
+
+    /// The tags it looks for.
+    pub(super) fn tags(&self) -> Option<&Tags> {
+        self.tags.as_deref()
+    }
+
+    /// What may still become a tag; if it begins a close tag, a forced close goes on from there.
+    pub(super) fn held(&self) -> &[Symbol] {
         &self.held
     }
 
     fn take(&mut self, id: u32, bytes: &[u8], origin: Origin) -> Pieces<'_> {
         self.begin_output();
-        let (is_open, is_close) = match &self.tags {
-            Some(tags) => (tags.open_id == Some(id), tags.close_id == Some(id)),
-            None => (false, false),
-        };
-        if is_open || is_close {
-            // A tag that is one token cannot continue another tag's bytes.
-            self.release_all();
-            self.count_tag(origin);
-            if is_open { self.open() } else { self.close(origin) }
-        } else if bytes.is_empty() {
-            self.count_text(origin);
-        } else {
-            self.read(bytes, origin);
+        let begins = self.held.len();
+        match &self.tags {
+            Some(tags) if tags.knows(id) => {
+                self.starts.push((begins, origin));
+                self.push(of_token(id), origin);
+            }
+            _ if bytes.is_empty() => self.count_text(origin),
+            Some(tags) if begins > 0 || self.fresh || tags.may_begin_in(bytes) => {
+                self.starts.push((begins, origin));
+                for &byte in bytes {
+                    self.push(Symbol::from(byte), origin);
+                }
+            }
+            _ => {
+                self.fresh = false;
+                self.count_text(origin);
+                self.out.extend_from_slice(bytes);
+                self.spans.push((self.channel(), 0..bytes.len()));
+            }
         }
         self.latest()
     }
 
-    fn read(&mut self, bytes: &[u8], origin: Origin) {
-        let begins_none = !bytes.iter().any(|byte| self.beginnings.contains(byte));
-        if self.held.is_empty() && !self.fresh && begins_none {
-            self.count_text(origin);
-            self.out.extend_from_slice(bytes);
-            self.spans.push((self.channel(), 0..bytes.len()));
-            return;
-        }
-        let mut first = true;
-        for &byte in bytes {
-            if first {
-                self.starts.push((self.held.len(), origin));
-                first = false;
-            }
-            self.held.push(byte);
-            loop {
-                match self.classify() {
-                    _ if self.held.is_empty() => break,
-                    Held::Prefix => break,
-                    Held::Text => self.release(1),
-                    Held::Tag(index) => {
-                        for i in 0..self.starts.len() {
-                            let (_, origin) = self.starts[i];
-                            self.count_tag(origin);
-                        }
-                        self.starts.clear();
-                        self.turn_at_tag(index, origin);
+    /// Reads one symbol.
+    fn push(&mut self, symbol: Symbol, origin: Origin) {
+        self.held.push(symbol);
+        while !self.held.is_empty() {
+            match self.classify() {
+                Held::Prefix => break,
+                Held::Text => self.release(1),
+                Held::Tag(meaning) => {
+                    for i in 0..self.starts.len() {
+                        let (_, origin) = self.starts[i];
+                        self.count_tag(origin);
                     }
+                    self.starts.clear();
+                    self.turn(meaning, origin);
                 }
             }
         }
     }
 
-    /// Acts on the held tag; `index` counts as in [`classify`](Self::classify).
-    fn turn_at_tag(&mut self, index: usize, origin: Origin) {
-        let explicit = self.tags.as_ref().map_or(0, |tags| tags.close.len());
-        if index == 0 {
-            self.open();
-        } else if index <= explicit {
-            self.close(origin);
-        } else {
-            self.close(Origin::Forced(CloseReason::Tool));
-            self.release_all();
+    /// Acts on the held tag.
+    fn turn(&mut self, meaning: Meaning, origin: Origin) {
+        match meaning {
+            Meaning::Open => self.open(),
+            Meaning::Close => self.close(origin),
+            Meaning::Implicit => {
+                self.close(Origin::Forced(CloseReason::Tool));
+                self.release_all();
+            }
+            Meaning::Silent => {}
         }
         self.held.clear();
     }
 
-    /// Compares what is held with the tags that mean something here: the open tag first, then the close tags, then those
-    /// that close and stay.
+    /// Compares what is held with the tags that mean something here.
     fn classify(&self) -> Held {
         let Some(tags) = &self.tags else { return Held::Text };
         let thinking = self.phase == Phase::Thinking;
-        let open_by_bytes = tags.open_id.is_none() && (!thinking || self.fresh);
-        let close_by_bytes = thinking || self.fresh || self.stray;
-        let open = std::iter::once(open_by_bytes.then_some(tags.open.as_slice()));
-        let close = tags.close.iter().enumerate().map(|(i, tag)| {
-            let by_id = i == 0 && tags.close_id.is_some();
-            (close_by_bytes && !by_id).then_some(tag.as_slice())
-        });
-        let implicit = tags.implicit.iter().map(|tag| thinking.then_some(tag.as_slice()));
-        classify(&self.held, open.chain(close).chain(implicit))
+        classify(
+            &self.held,
+            tags.all.iter().filter(|tag| match tag.meaning {
+                Meaning::Open => tag.by_token || !thinking || self.fresh,
+                Meaning::Close => tag.by_token || thinking || self.fresh || self.stray,
+                Meaning::Implicit => thinking,
+                Meaning::Silent => true,
+            }),
+        )
     }
 
     fn open(&mut self) {
@@ -397,18 +405,29 @@ impl ReasoningMachine {
             *start -= n;
         }
         let channel = self.channel();
-        for byte in self.held.drain(..n) {
-            let newline = matches!(byte, b'\n' | b'\r');
-            if self.fresh && newline && self.tags.is_some() {
-                continue;
+        for i in 0..n {
+            let symbol = self.held[i];
+            match u8::try_from(symbol) {
+                Ok(b'\n' | b'\r') if self.fresh => {}
+                Ok(byte) => self.show(channel, &[byte]),
+                Err(_) => {
+                    // A token of some tag that has come without the rest of it.
+                    let tags = self.tags.clone();
+                    let text = tags.as_ref().and_then(|tags| tags.text(symbol - 256));
+                    self.show(channel, text.unwrap_or_default().as_bytes());
+                }
             }
-            self.fresh = false;
-            let at = self.out.len();
-            self.out.push(byte);
-            match self.spans.last_mut() {
-                Some((last, range)) if *last == channel && range.end == at => range.end = at + 1,
-                _ => self.spans.push((channel, at..at + 1)),
-            }
+        }
+        self.held.drain(..n);
+    }
+
+    fn show(&mut self, channel: Channel, bytes: &[u8]) {
+        self.fresh = false;
+        let at = self.out.len();
+        self.out.extend_from_slice(bytes);
+        match self.spans.last_mut() {
+            Some((last, range)) if *last == channel && range.end == at => range.end = self.out.len(),
+            _ => self.spans.push((channel, at..self.out.len())),
         }
     }
 
@@ -456,7 +475,8 @@ mod tests {
     }
 
     fn by_id() -> Option<ThinkTags> {
-        Some(ThinkTags { open_id: Some(OPEN), close_id: Some(CLOSE), ..ThinkTags::from_text("<think>", "</think>") })
+        let tokens = vec![("<think>".into(), OPEN), ("</think>".into(), CLOSE)];
+        Some(ThinkTags { tokens, ..ThinkTags::from_text("<think>", "</think>") })
     }
 
     /// Feeds texts as tokens (`OPEN` and `CLOSE` by their names) and returns thought and answer.
@@ -595,8 +615,7 @@ mod tests {
         ) {
             let text = parts.concat();
             let bytes = text.as_bytes();
-            let mut tags = ThinkTags::from_text("<think>", "</think>");
-            tags.close.push(b"[/THINK]".to_vec());
+            let tags = ThinkTags::from_text("<think>", "</think>").also_closed_by("[/THINK]");
             let initial = if open { InitialPhase::Open } else { InitialPhase::Closed };
             let stream = |cuts: &[usize]| {
                 let mut machine = ReasoningMachine::new(Some(tags.clone()), initial);

@@ -1,25 +1,26 @@
-//! Finds tags in a byte stream that may be cut anywhere.
+//! Finds tags in a stream that may be cut anywhere.
 
-/// What the matcher says about the bytes it holds.
+use super::symbols::{Meaning, Symbol, Tag};
+
+/// What the matcher says about the symbols it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
-    /// They are a whole tag: this one of the list.
-    Tag(usize),
+    /// They are a whole tag.
+    Tag(Meaning),
     /// They begin a tag: wait for more.
     Prefix,
-    /// They begin no tag: the first byte is text.
+    /// They begin no tag: the first one is text.
     Text,
 }
 
-/// Compares the held bytes with a list of tags. The shortest tag wins where one is the beginning of another.
-pub(super) fn classify<'a>(held: &[u8], tags: impl Iterator<Item = Option<&'a [u8]>>) -> Held {
+/// Compares the held symbols with some tags. The shortest tag wins where one is the beginning of another.
+pub(super) fn classify<'a>(held: &[Symbol], tags: impl Iterator<Item = &'a Tag>) -> Held {
     let mut answer = Held::Text;
-    for (index, tag) in tags.enumerate() {
-        let Some(tag) = tag.filter(|tag| !tag.is_empty()) else { continue };
-        if tag == held {
-            return Held::Tag(index);
+    for tag in tags {
+        if tag.symbols == held {
+            return Held::Tag(tag.meaning);
         }
-        if tag.starts_with(held) {
+        if tag.symbols.starts_with(held) {
             answer = Held::Prefix;
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Clock;
+use super::{Clock, Sign, Until};
 use crate::sampler::SamplerOptions;
 use crate::{Error, ErrorKind, Result};
 
@@ -64,6 +64,8 @@ pub struct ThinkOptions {
     pub deadline_total: Option<Duration>,
     /// What to do about a thought that goes in circles.
     pub loops: LoopGuard,
+    /// Signs that a thought has come to its point: any of them closes it. Default none.
+    pub until: Vec<Until>,
     /// What to do when the model ends its reply inside a thought. Default [`GuardEos::Redirect`].
     pub guard_eos: GuardEos,
     /// Whether a further thought may begin after one was closed. Default true.
@@ -178,6 +180,9 @@ pub enum ToolInThink {
     Text,
     /// Each of these texts (such as `<tool_call>`) closes the thought and begins the answer.
     ImplicitClose(Vec<String>),
+    /// None of these texts may come in a thought: where one is a token of its own it is masked, else a line break takes
+    /// the place of the token that would complete it.
+    Forbid(Vec<String>),
 }
 
 impl Default for ThinkOptions {
@@ -198,6 +203,7 @@ impl Default for ThinkOptions {
             deadline_think: None,
             deadline_total: None,
             loops: LoopGuard::default(),
+            until: Vec::new(),
             guard_eos: GuardEos::default(),
             reopen: true,
             max_blocks: None,
@@ -210,6 +216,9 @@ impl Default for ThinkOptions {
 
 /// Bytes that a forced text may have.
 const LONGEST_TEXT: usize = 4096;
+
+/// Signs that a thought may be watched for.
+const MOST_SIGNS: usize = 64;
 
 /// Thought tokens that a loop guard may look at.
 const WIDEST_WINDOW: usize = 1 << 16;
@@ -262,10 +271,17 @@ impl ThinkOptions {
         if self.max_blocks == Some(0) {
             return fail("max_blocks", "0; to keep the model from thinking set budget to 0");
         }
-        if let ToolInThink::ImplicitClose(tags) = &self.tool_in_think
+        if let ToolInThink::ImplicitClose(tags) | ToolInThink::Forbid(tags) = &self.tool_in_think
             && tags.iter().any(|tag| tag.is_empty() || tag.len() > LONGEST_TEXT)
         {
             return fail("tool_in_think", "given an empty tag or one longer than 4096 bytes");
+        }
+        let empty = |sign: &Sign| matches!(sign, Sign::Text(text) if text.is_empty() || text.len() > LONGEST_TEXT);
+        if self.until.len() > MOST_SIGNS || self.until.iter().any(|until| until.times == 0 || empty(&until.sign)) {
+            return fail(
+                "until",
+                "given more than 64 signs, one that shall come 0 times, or an empty or overlong text",
+            );
         }
         self.answering.as_ref().map_or(Ok(()), SamplerOptions::validate)
     }

@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::exp::exp_negative;
+use r1_kernels::Isa;
+use r1_kernels::ops;
 
 /// Mass of the likeliest token. A vocabulary of 2^23 such tokens still sums in u64.
 pub(super) const UNIT: u64 = 1 << 40;
@@ -23,32 +24,20 @@ impl Candidate {
     }
 }
 
-/// The first largest logit; `None` when there is none above minus infinity.
+/// The first largest logit; `None` when there is none above minus infinity. NaN never wins.
 pub(super) fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
-    // A maximum over lanes, which vectorises; a comparison with NaN is false, so NaN never wins.
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let (chunks, rest) = logits.as_chunks::<16>();
-    for chunk in chunks {
-        for (lane, &logit) in lanes.iter_mut().zip(chunk) {
-            *lane = if logit > *lane { logit } else { *lane };
-        }
-    }
-    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
-    if max == f32::NEG_INFINITY {
-        return None;
-    }
-    let id = logits.iter().position(|&logit| logit == max)?;
-    Some((id as u32, max))
+    let best = ops::argmax(Isa::detect(), logits);
+    logits.get(best).filter(|max| **max > f32::NEG_INFINITY).map(|max| (best as u32, *max))
 }
 
-/// Weight of a logit relative to `max`; `inverse` is 1 / temperature.
+/// The exponent of a logit's weight relative to `max`; `inverse` is 1 / temperature.
 #[inline(always)]
-pub(super) fn weight(logit: f32, max: f32, inverse: f32) -> f32 {
+fn exponent(logit: f32, max: f32, inverse: f32) -> f32 {
     // Both may be plus infinity, where difference and product are not numbers.
-    let x = if logit == max { 0.0 } else { (logit - max) * inverse };
-    exp_negative(x)
+    if logit == max { 0.0 } else { (logit - max) * inverse }
 }
 
+/// A weight as a mass; that of NaN is 0.
 fn mass(weight: f32) -> u64 {
     (weight * UNIT as f32) as u64
 }
@@ -57,29 +46,35 @@ fn mass(weight: f32) -> u64 {
 pub(super) fn weigh(candidates: &mut [Candidate], max: f32, temperature: f32) {
     let inverse = 1.0 / temperature;
     for c in candidates {
-        c.mass = mass(weight(c.logit, max, inverse));
+        c.mass = mass(ops::exp(exponent(c.logit, max, inverse)));
     }
 }
 
 /// All tokens whose mass is not zero, by ascending id.
 pub(super) fn gather_all(logits: &[f32], max: f32, temperature: f32, candidates: &mut Vec<Candidate>) {
+    /// Logits that are weighed at once, and those that are looked at together.
+    const SLAB: usize = 1024;
     const BLOCK: usize = 64;
     candidates.clear();
-    let inverse = 1.0 / temperature;
-    let mut weights = [0.0f32; BLOCK];
-    for (block, logits) in logits.chunks(BLOCK).enumerate() {
-        for (weight_out, &logit) in weights.iter_mut().zip(logits) {
-            *weight_out = weight(logit, max, inverse);
+    let (isa, inverse) = (Isa::detect(), 1.0 / temperature);
+    let mut weights = [0.0f32; SLAB];
+    for (slab, logits) in logits.chunks(SLAB).enumerate() {
+        let weights = &mut weights[..logits.len()];
+        for (weight, &logit) in weights.iter_mut().zip(logits) {
+            *weight = exponent(logit, max, inverse);
         }
-        // Most blocks of a language model's distribution have no mass at all.
-        let heaviest = weights[..logits.len()].iter().fold(0.0f32, |a, &b| if b > a { b } else { a });
-        if mass(heaviest) == 0 {
-            continue;
-        }
-        for (i, (&logit, &weight)) in logits.iter().zip(&weights).enumerate() {
-            let mass = mass(weight);
-            if mass > 0 {
-                candidates.push(Candidate { id: (block * BLOCK + i) as u32, logit, mass });
+        ops::exp_slice(isa, weights);
+        for (block, (weights, logits)) in weights.chunks(BLOCK).zip(logits.chunks(BLOCK)).enumerate() {
+            // Most blocks of a language model's distribution have no mass at all.
+            let heaviest = weights.iter().fold(0.0f32, |a, &b| if b > a { b } else { a });
+            if mass(heaviest) == 0 {
+                continue;
+            }
+            for (i, (&logit, &weight)) in logits.iter().zip(weights).enumerate() {
+                let mass = mass(weight);
+                if mass > 0 {
+                    candidates.push(Candidate { id: (slab * SLAB + block * BLOCK + i) as u32, logit, mass });
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Log-probabilities under the model's own distribution.
 
-use super::candidates::{argmax, weight};
+use r1_kernels::Isa;
+use r1_kernels::ops;
 
 /// The maximum and the logarithm of the sum of e^(logit - maximum).
 pub(super) struct Normaliser {
@@ -10,24 +11,17 @@ pub(super) struct Normaliser {
 
 impl Normaliser {
     pub(super) fn of(logits: &[f32]) -> Self {
-        Self::below(logits, argmax(logits).map_or(f32::NEG_INFINITY, |(_, max)| max))
+        Self::below(logits, ops::max(Isa::detect(), logits))
     }
 
     /// For logits whose maximum is known.
     pub(super) fn below(logits: &[f32], max: f32) -> Self {
-        // Sixteen lanes of f32 over short blocks, gathered in f64: a fixed order that vectorises.
-        let mut sum = 0.0f64;
-        for block in logits.chunks(1024) {
-            let mut lanes = [0.0f32; 16];
-            let (chunks, rest) = block.as_chunks::<16>();
-            for chunk in chunks {
-                for (lane, &logit) in lanes.iter_mut().zip(chunk) {
-                    *lane += weight(logit, max, 1.0);
-                }
-            }
-            sum += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
-            sum += rest.iter().map(|&logit| f64::from(weight(logit, max, 1.0))).sum::<f64>();
-        }
+        let sum = if max.is_infinite() {
+            // Differences to infinity are not numbers: all that has it is equally likely, the rest impossible.
+            logits.iter().filter(|logit| **logit == max).count() as f64
+        } else {
+            ops::sum_exp(Isa::detect(), logits, max)
+        };
         Self { max, log_sum: libm::log(sum) }
     }
 

@@ -12,7 +12,6 @@ mod bias;
 mod candidates;
 mod distribution;
 mod draw;
-mod exp;
 mod min_p;
 mod options;
 mod penalties;

@@ -1,9 +1,12 @@
 //! A conversation: messages in, thoughts and answers out.
 
+use serde_json::{Map, Value};
+
 use super::generation::Input;
-use super::vote::{VoteEvent, VoteOptions, VoteResult, VoteState, last_result};
+use super::history::{self, ChatWarning, HistoryThoughts, SystemMessages};
+use super::vote::{VoteEvent, VoteHandle, VoteOptions, VoteResult, VoteState, last_result};
 use super::{Event, GenerateOptions, GenerationState, Session};
-use crate::chat::{ChatTemplate, Message, RenderOptions};
+use crate::chat::{ChatTemplate, Message, Prompt, RenderOptions};
 use crate::reasoning::{ThinkHandle, ThinkTags};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 use crate::{Error, ErrorKind, Result};
@@ -13,11 +16,21 @@ use crate::{Error, ErrorKind, Result};
 pub struct ChatOptions {
     /// The chat template: its text, or the name of a preset. `None` takes the file's own.
     pub template: Option<String>,
-    /// Messages that come first. For files of the R1 family put instructions into the user's turn instead of a system
-    /// message, as their authors advise.
+    /// Messages that come first.
     pub messages: Vec<Message>,
-    /// What the template's `enable_thinking` is, for templates that read it.
+    /// What the template's `enable_thinking` is. With `Some(false)` the prompt ends behind an empty thought even where the
+    /// template does not care.
     pub enable_thinking: Option<bool>,
+    /// Opens the thought where the template ends with `<｜Assistant｜>`: R1 files from before February 2025 do not, and
+    /// their authors advise it.
+    pub force_think: bool,
+    /// Further variables of the template, such as `reasoning_effort` for gpt-oss.
+    pub variables: Map<String, Value>,
+    /// What becomes of the thoughts of earlier turns. Default: what the template does with them.
+    pub thoughts: HistoryThoughts,
+    /// What becomes of system messages, which models of the R1 family are better off without. Default: nothing, but
+    /// [`Chat::warnings`] says so.
+    pub systems: SystemMessages,
 }
 
 /// A conversation on one session. The whole history is rendered for every turn, as the template wants it (most drop the
@@ -41,9 +54,16 @@ pub struct Chat {
     session: Session,
     template: ChatTemplate,
     enable_thinking: Option<bool>,
+    force_think: bool,
+    variables: Map<String, Value>,
+    thoughts: HistoryThoughts,
+    systems: SystemMessages,
+    warnings: Vec<ChatWarning>,
     messages: Vec<Message>,
     /// Texts that must not work as control tokens when a user types them.
     specials: Vec<String>,
+    /// What the template ends a conversation with for the model to continue, where one turn tells it for all.
+    tail: Option<String>,
     turn: Option<Turn>,
 }
 
@@ -88,6 +108,11 @@ pub struct ChatVote<'a> {
 }
 
 impl ChatVote<'_> {
+    /// As [`VoteState::handle`].
+    pub fn handle(&self) -> VoteHandle {
+        self.state.handle()
+    }
+
     /// Pulls the rest of the events and returns the result.
     ///
     /// # Errors
@@ -113,17 +138,37 @@ impl Chat {
     pub fn new(session: Session, options: ChatOptions) -> Result<Chat> {
         let template = session.model().chat_template(options.template.as_deref())?;
         let specials = special_texts(session.model().tokenizer());
-        Ok(Chat {
+        let warns = options.systems == SystemMessages::Warn;
+        let warnings = match session.model().think_tags() {
+            tags if warns && history::is_r1(&template, tags.as_ref()) => history::warnings(&options.messages),
+            _ => Vec::new(),
+        };
+        let mut chat = Chat {
             session,
             template,
             enable_thinking: options.enable_thinking,
+            force_think: options.force_think,
+            variables: options.variables,
+            thoughts: options.thoughts,
+            systems: options.systems,
+            warnings,
             messages: options.messages,
             specials,
+            tail: None,
             turn: None,
-        })
+        };
+        chat.tail = chat.render(&[Message::user("?")], None).ok().map(|prompt| prompt.tail().to_owned());
+        Ok(chat)
     }
 
-    /// The messages so far. A reply's content holds its thought, in tags, and its answer.
+    /// What the authors of the model advise against in [`ChatOptions::messages`]; empty where
+    /// [`ChatOptions::systems`] is not [`SystemMessages::Warn`].
+    pub fn warnings(&self) -> &[ChatWarning] {
+        &self.warnings
+    }
+
+    /// The messages so far, whatever the template gets to see of them. A reply's content holds its thought, in tags, and
+    /// its answer; models that think in channels have the thought in the fields `thinking` and `reasoning_content`.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
@@ -181,13 +226,12 @@ impl Chat {
 
     /// The turn that a user's message opens, its prompt, and the prompt's end.
     fn open_turn(&mut self, text: &str, options: &GenerateOptions) -> Result<(Turn, Input, String)> {
-        let user = Message::user(text);
-        self.messages.push(user);
-        let prompt = self.prompt();
+        let tags = options.tags.clone().or_else(|| self.session.model().think_tags());
+        self.messages.push(Message::user(text));
+        let prompt = self.prompt(tags.as_ref());
         let user = self.messages.pop().unwrap_or_else(|| Message::user(text));
         let (tokens, tail) = prompt?;
         self.session.check_room(0, tokens.len())?;
-        let tags = options.tags.clone().or_else(|| self.session.model().think_tags());
         Ok((Turn { user, tags, thought: String::new(), answer: String::new() }, Input::Replace(tokens), tail))
     }
 
@@ -218,24 +262,19 @@ impl Chat {
 
     fn record_turn(&mut self) {
         if let Some(Turn { user, tags, thought, answer }) = self.turn.take() {
-            let content = match tags.filter(|_| !thought.is_empty()) {
-                Some(tags) => tags.wrap(&thought, &answer),
-                None => answer,
-            };
-            self.messages.extend([user, Message::assistant(content)]);
+            self.messages.extend([user, history::reply(tags.as_ref(), &thought, answer)]);
         }
     }
 
     /// The tokens of the conversation up to the assistant's turn, and the generation prompt at its end.
-    fn prompt(&self) -> Result<(Vec<u32>, String)> {
-        let options = RenderOptions {
-            messages: &self.messages,
-            add_generation_prompt: true,
-            enable_thinking: self.enable_thinking,
-            ..RenderOptions::default()
-        };
-        let specials: Vec<&str> = self.specials.iter().map(String::as_str).collect();
-        let prompt = self.template.render_prompt(&options, &specials)?;
+    fn prompt(&self, tags: Option<&ThinkTags>) -> Result<(Vec<u32>, String)> {
+        let messages = history::prepare(&self.messages, tags, &self.thoughts, self.systems);
+        let mut prompt = self.render(&messages, self.tail.as_deref())?;
+        if self.enable_thinking == Some(false)
+            && let Some(tags) = tags
+        {
+            prompt.append(&tags.no_thought(prompt.tail()));
+        }
         let tokenizer = self.session.model().tokenizer();
         let mut tokens = Vec::new();
         for piece in prompt.pieces() {
@@ -246,6 +285,20 @@ impl Chat {
         }
         with_one_bos(tokenizer, &mut tokens);
         Ok((tokens, prompt.tail().to_owned()))
+    }
+
+    fn render(&self, messages: &[Message], tail: Option<&str>) -> Result<Prompt> {
+        let options = RenderOptions {
+            enable_thinking: self.enable_thinking,
+            force_think: self.force_think && self.enable_thinking != Some(false),
+            variables: Some(&self.variables),
+            // A template that cuts thoughts off would cut off what the host made of them as well.
+            keep_thoughts: !matches!(self.thoughts, HistoryThoughts::Template | HistoryThoughts::Drop),
+            tail,
+            ..RenderOptions::new(messages)
+        };
+        let specials: Vec<&str> = self.specials.iter().map(String::as_str).collect();
+        self.template.render_prompt(&options, &specials)
     }
 }
 

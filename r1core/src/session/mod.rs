@@ -3,6 +3,7 @@
 mod chat;
 mod event;
 mod generation;
+mod history;
 mod options;
 mod profiles;
 mod sequencer;
@@ -13,8 +14,11 @@ mod vote;
 pub use chat::{Chat, ChatOptions, ChatVote, Reply};
 pub use event::{Done, Event, Finish, Provenance, TokenEvent, Usage};
 pub use generation::{Generation, GenerationState};
+pub use history::{ChatWarning, HistoryThoughts, SummariseFn, SystemMessages};
 pub use options::GenerateOptions;
-pub use vote::{ExtractFn, Vote, VoteEvent, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState};
+pub use vote::{
+    ExtractFn, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState, WeighFn,
+};
 
 use crate::cache::{CacheType, KvCache};
 use crate::cancel::CancelToken;

@@ -52,6 +52,7 @@ impl Sequencer {
         let words = Words {
             encode: &|text| tokenizer.encode_bytes(text, EncodeOptions::default()),
             ends: if options.ignore_end { &[] } else { tokenizer.ends_of_generation() },
+            special: &|text| tokenizer.special_id(text),
         };
         Ok(Sequencer {
             model: model.clone(),
@@ -88,9 +89,9 @@ impl Sequencer {
     pub(super) fn prompt_read(&mut self, prompt: &[u32], cached: usize, time: Duration) {
         self.usage = Usage { prompt: prompt.len(), cached, prefill: time, ..self.usage };
         let machine = self.control.machine();
-        let open = machine.tags().filter(|_| self.charge_prompt && machine.phase() == Phase::Thinking);
         let piece = |id| self.model.tokenizer().piece(id).unwrap_or_default();
-        let charged = open.map_or(0, |tags| tags.thought_tokens(prompt, piece));
+        let charges = self.charge_prompt && machine.phase() == Phase::Thinking;
+        let charged = if charges { machine.thought_tokens(prompt, piece) } else { 0 };
         let tokens = self.max_tokens.min(self.context.saturating_sub(prompt.len()));
         self.control.begin(tokens, charged, time);
     }
@@ -111,7 +112,7 @@ impl Sequencer {
             Plan::Full => return Ok(self.end(full)),
             Plan::Late => return Ok(self.end(Finish::Deadline)),
         };
-        let bytes = text_of(self.model.tokenizer(), &self.control, sampled.id);
+        let bytes = text_of(self.model.tokenizer(), sampled.id);
         let is_end = self.model.tokenizer().is_end_of_generation(sampled.id) && !self.ignore_end;
         match self.control.judge(sampled.id, bytes, is_end) {
             Verdict::Commit => {}
@@ -148,7 +149,7 @@ impl Sequencer {
                     if first { (Some(log_prob(logits, id)), top_logprobs(logits, count)) } else { (None, Vec::new()) };
                 self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Forced }));
             }
-            let bytes = text_of(self.model.tokenizer(), &self.control, id);
+            let bytes = text_of(self.model.tokenizer(), id);
             if self.text.push(self.control.accept_forced(id, bytes)) {
                 return self.end(Finish::Stop);
             }
@@ -188,11 +189,8 @@ impl Sequencer {
     }
 }
 
-/// The bytes that a token adds to the text. Control tokens have none: tags are known by their ids. A control token that
-/// begins a tool call is text nevertheless where it closes thoughts, for the host has to see it.
-fn text_of<'a>(tokenizer: &'a Tokenizer, control: &ThinkControl, id: u32) -> &'a [u8] {
-    let bytes = tokenizer.piece(id).unwrap_or_default();
+/// The bytes that a token adds to the text. Control tokens have none: tags are known by their tokens.
+fn text_of(tokenizer: &Tokenizer, id: u32) -> &[u8] {
     let is_control = tokenizer.kind(id) == Some(TokenKind::Control);
-    let begins_call = || control.machine().tags().is_some_and(|tags| tags.implicit.iter().any(|tag| tag == bytes));
-    if is_control && !begins_call() { &[] } else { bytes }
+    if is_control { &[] } else { tokenizer.piece(id).unwrap_or_default() }
 }

@@ -241,6 +241,11 @@ impl Tokenizer {
         self.0.vocab.find(text)
     }
 
+    /// As [`token_id`](Self::token_id), for tokens that have a [`special_text`](Self::special_text).
+    pub fn special_id(&self, text: &str) -> Option<TokenId> {
+        self.token_id(text).filter(|id| self.special_text(*id).is_some())
+    }
+
     /// Number of tokens.
     #[allow(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
     pub fn len(&self) -> usize {

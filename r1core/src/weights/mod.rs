@@ -1,16 +1,22 @@
 //! From the tensor directory to typed, shape-checked weights in the kernels' layout.
 
 mod embedding;
+mod feed_forward;
+mod repack;
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cancel::{CancelToken, cancelled};
-use crate::config::{AttentionConfig, Config, FeedForwardConfig};
+use crate::cancel::CancelToken;
+use crate::config::{AttentionConfig, Config};
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
 use crate::{Error, ErrorKind, Result};
 pub(crate) use embedding::Embedding;
-use r1_kernels::{Format, Matrix, PackError};
+pub(crate) use feed_forward::{ExpertsWeights, FeedForwardKind, FeedForwardWeights, GatedWeights};
+use r1_kernels::{Format, Isa, Matrix};
+pub use repack::Repack;
+use repack::Rows;
 
 /// All weights of a model.
 #[derive(Debug)]
@@ -43,15 +49,6 @@ pub(crate) struct AttentionWeights {
     pub(crate) post_norm: Option<Vec<f32>>,
 }
 
-#[derive(Debug)]
-pub(crate) struct FeedForwardWeights {
-    pub(crate) norm: Vec<f32>,
-    pub(crate) gate: Linear,
-    pub(crate) up: Linear,
-    pub(crate) down: Linear,
-    pub(crate) post_norm: Option<Vec<f32>>,
-}
-
 /// A matrix and its optional bias.
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -60,17 +57,19 @@ pub(crate) struct Linear {
 }
 
 impl Weights {
-    /// Reads, checks and repacks the weights of the first `layers` layers, and the head's where these are all. Reports
-    /// progress in bytes of the file; stops between groups of rows when `cancel` fires.
+    /// Reads and checks the weights of the first `layers` layers, and the head's where these are all, and repacks them
+    /// where `repack` says so. Reports progress in bytes of the file; stops between groups of rows when `cancel` fires.
     pub(crate) fn load(
         gguf: &Arc<Gguf>,
         config: &Config,
         layers: usize,
+        isa: Isa,
+        repack: Repack,
         cancel: &CancelToken,
         progress: Option<&ProgressFn>,
     ) -> Result<Weights> {
         let total = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
-        let mut loader = Loader { gguf, cancel, progress, done: 0, total };
+        let mut loader = Loader { gguf, isa, repack, cancel, progress, done: 0, total };
         let d = config.embedding_length;
         let table = loader.tensor("token_embd.weight")?;
         loader.check_shape(table, &[d, config.vocabulary])?;
@@ -101,12 +100,13 @@ impl Weights {
         Ok(Weights { embedding, layers, output_norm, output })
     }
 
-    /// Memory that the packed matrices take, in bytes.
+    /// Memory that the packed matrices take, in bytes; 0 for weights that stay in the file.
     pub(crate) fn bytes(&self) -> usize {
         let linear = |l: &Linear| l.matrix.bytes();
         let layers = self.layers.iter().map(|l| {
-            let (a, f) = (&l.attention, &l.feed_forward);
-            [&a.query, &a.key, &a.value, &a.output, &f.gate, &f.up, &f.down].into_iter().map(linear).sum::<usize>()
+            let a = &l.attention;
+            let attention = [&a.query, &a.key, &a.value, &a.output];
+            attention.into_iter().chain(l.feed_forward.linears()).map(linear).sum::<usize>()
         });
         layers.sum::<usize>() + self.output.as_ref().map_or(0, linear)
     }
@@ -114,6 +114,8 @@ impl Weights {
 
 struct Loader<'a> {
     gguf: &'a Arc<Gguf>,
+    isa: Isa,
+    repack: Repack,
     cancel: &'a CancelToken,
     progress: Option<&'a ProgressFn>,
     done: u64,
@@ -146,17 +148,6 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn feed_forward(&mut self, il: usize, d: usize, c: &FeedForwardConfig) -> Result<FeedForwardWeights> {
-        let name = |part: &str| format!("blk.{il}.{part}");
-        Ok(FeedForwardWeights {
-            norm: self.vector(&name("ffn_norm.weight"), d)?,
-            gate: self.linear(&name("ffn_gate"), d, c.width, false)?,
-            up: self.linear(&name("ffn_up"), d, c.width, false)?,
-            down: self.linear(&name("ffn_down"), c.width, d, false)?,
-            post_norm: self.vector_if(c.post_norm, &name("post_ffw_norm.weight"), d)?,
-        })
-    }
-
     /// `stem.weight`, and `stem.bias` where it is required or simply there.
     fn linear(&mut self, stem: &str, inputs: usize, outputs: usize, bias_required: bool) -> Result<Linear> {
         let matrix = self.matrix(&format!("{stem}.weight"), inputs, outputs)?;
@@ -167,57 +158,75 @@ impl<'a> Loader<'a> {
 
     /// Query, key and value rows of one tensor, in that order.
     fn fused(&mut self, stem: &str, inputs: usize, outputs: [usize; 3], bias_required: bool) -> Result<[Linear; 3]> {
-        let name = format!("{stem}.weight");
-        let tensor = self.tensor(&name)?;
-        self.check_shape(tensor, &[inputs, outputs.iter().sum()])?;
-        let format = tensor.format()?;
-        let row_bytes = row_bytes(format, inputs, tensor)?;
-        let data = self.gguf.data(tensor)?;
-        let bias_name = format!("{stem}.bias");
-        let bias =
-            self.vector_if(bias_required || self.gguf.tensor(&bias_name).is_some(), &bias_name, outputs.iter().sum())?;
+        let rows = self.rows(&format!("{stem}.weight"), inputs, outputs.iter().sum())?;
+        let name = format!("{stem}.bias");
+        let bias = self.vector_if(bias_required || self.gguf.tensor(&name).is_some(), &name, outputs.iter().sum())?;
         let mut start = 0;
-        let mut part = |rows: usize| {
-            let range = start..start + rows;
-            start += rows;
-            let bytes = &data[range.start * row_bytes..range.end * row_bytes];
-            let matrix = self.pack(tensor, format, rows, inputs, bytes)?;
+        let mut part = |count: usize| {
+            let range = start..start + count;
+            start += count;
+            let matrix = self.part(&rows, range.clone())?;
             Ok::<_, Error>(Linear { matrix, bias: bias.as_ref().map(|b| b[range].to_vec()) })
         };
         Ok([part(outputs[0])?, part(outputs[1])?, part(outputs[2])?])
     }
 
     fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Matrix> {
-        let tensor = self.tensor(name)?;
-        self.check_shape(tensor, &[inputs, outputs])?;
-        let format = tensor.format()?;
-        row_bytes(format, inputs, tensor)?;
-        let data = self.gguf.data(tensor)?;
-        self.pack(tensor, format, outputs, inputs, &data)
+        let rows = self.rows(name, inputs, outputs)?;
+        self.part(&rows, 0..outputs)
     }
 
-    fn pack(&mut self, tensor: &TensorInfo, format: Format, rows: usize, cols: usize, data: &[u8]) -> Result<Matrix> {
+    /// `count` matrices of `[outputs][inputs]`, one after the other in `stem.weight`, with their biases where the file
+    /// has some. The file may shape them as it likes: `shape` says how, and `bias_shape` for the biases.
+    fn stack(
+        &mut self,
+        stem: &str,
+        [inputs, outputs, count]: [usize; 3],
+        shape: &[usize],
+        bias_shape: &[usize],
+    ) -> Result<Vec<Linear>> {
+        let tensor = self.tensor(&format!("{stem}.weight"))?;
+        self.check_shape(tensor, shape)?;
+        let rows = Rows::new(self.gguf, tensor, outputs * count, inputs, self.repack)?;
+        let bias_name = format!("{stem}.bias");
+        let bias = self.gguf.tensor(&bias_name).map(|_| self.floats(&bias_name, bias_shape)).transpose()?;
+        (0..count)
+            .map(|i| {
+                let range = i * outputs..(i + 1) * outputs;
+                let matrix = self.part(&rows, range.clone())?;
+                Ok(Linear { matrix, bias: bias.as_ref().map(|b| b[range].to_vec()) })
+            })
+            .collect()
+    }
+
+    /// A matrix of one row, which the file holds as a vector.
+    fn linear_row(&mut self, stem: &str, inputs: usize) -> Result<Linear> {
+        let tensor = self.tensor(&format!("{stem}.weight"))?;
+        self.check_shape(tensor, &[inputs])?;
+        let rows = Rows::new(self.gguf, tensor, 1, inputs, self.repack)?;
+        Ok(Linear { matrix: self.part(&rows, 0..1)?, bias: None })
+    }
+
+    /// The rows of a matrix, to take matrices from.
+    fn rows(&self, name: &str, inputs: usize, outputs: usize) -> Result<Rows<'a>> {
+        let tensor = self.tensor(name)?;
+        self.check_shape(tensor, &[inputs, outputs])?;
+        Rows::new(self.gguf, tensor, outputs, inputs, self.repack)
+    }
+
+    /// The matrix of some rows of a tensor.
+    fn part(&mut self, rows: &Rows<'_>, range: Range<usize>) -> Result<Matrix> {
         let (cancel, progress, base, total) = (self.cancel, self.progress, self.done, self.total);
-        let row_bytes = (data.len() / rows.max(1)) as u64;
+        let bytes = |count: usize| count as u64 * rows.row_bytes() as u64;
+        let count = range.len();
         let mut step = |rows_done: usize| {
             if let Some(progress) = progress {
-                progress.report(Stage::Load, base + rows_done as u64 * row_bytes, total);
+                progress.report(Stage::Load, base + bytes(rows_done), total);
             }
             !cancel.is_cancelled()
         };
-        let matrix = Matrix::pack(format, rows, cols, data, &mut step).map_err(|e| match e {
-            PackError::Cancelled => cancelled(),
-            PackError::OutOfMemory { .. } => {
-                Error::new(ErrorKind::OutOfMemory, format!("no memory for {} bytes of weights", data.len()))
-                    .tensor(tensor.name())
-                    .remedy("use a smaller model or a smaller quantisation")
-            }
-            PackError::Shape { .. } => {
-                Error::new(ErrorKind::Malformed, format!("{rows} rows of {cols} values do not match its bytes"))
-                    .tensor(tensor.name())
-            }
-        })?;
-        self.done += data.len() as u64;
+        let matrix = rows.matrix(self.isa, range, &mut step)?;
+        self.done += bytes(count);
         Ok(matrix)
     }
 
@@ -226,9 +235,14 @@ impl<'a> Loader<'a> {
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        self.floats(name, &[len])
+    }
+
+    /// All values of a small tensor of that shape.
+    fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.cancel.check()?;
         let tensor = self.tensor(name)?;
-        self.check_shape(tensor, &[len])?;
+        self.check_shape(tensor, shape)?;
         let format = tensor.format()?;
         if !matches!(format, Format::F32 | Format::F16 | Format::BF16) {
             return Err(Error::new(
@@ -237,7 +251,7 @@ impl<'a> Loader<'a> {
             )
             .tensor(name));
         }
-        let mut values = vec![0.0; len];
+        let mut values = vec![0.0; shape.iter().product()];
         format.dequantize(&self.gguf.data(tensor)?, &mut values);
         self.done += tensor.byte_len();
         Ok(values)
@@ -266,11 +280,4 @@ pub(crate) fn check_shape(tensor: &TensorInfo, expected: &[usize]) -> Result<()>
         format!("has shape {:?}, the model's numbers call for {expected:?}", tensor.dims()),
     )
     .tensor(tensor.name()))
-}
-
-fn row_bytes(format: Format, inputs: usize, tensor: &TensorInfo) -> Result<usize> {
-    format.row_bytes(inputs).ok_or_else(|| {
-        Error::new(ErrorKind::Malformed, format!("rows of {inputs} values do not fill whole {} blocks", format.name()))
-            .tensor(tensor.name())
-    })
 }

@@ -7,9 +7,8 @@ use super::unpack::{Codes, Float, Integers, Large, Small};
 use crate::activation::{Q8x32, Q8x256};
 use crate::format::f16_to_f32;
 
-/// Row group of plain floats times `n` columns.
+/// Adds the product of a row group of plain floats and `n` columns.
 pub(super) fn floats<P: Float>(w: &[P], x: Columns<'_, f32>, n: usize, out: &mut Tile) {
-    *out = Default::default();
     for (w, x) in x.zip_n(n, w) {
         for (total, &x) in out.iter_mut().zip(x) {
             for (r, total) in total.iter_mut().enumerate() {
@@ -19,9 +18,8 @@ pub(super) fn floats<P: Float>(w: &[P], x: Columns<'_, f32>, n: usize, out: &mut
     }
 }
 
-/// Row group of 32-blocks times `n` columns.
+/// Adds the product of a row group of 32-blocks and `n` columns.
 pub(super) fn small<P: Small>(w: &[P], x: Columns<'_, Q8x32>, n: usize, out: &mut Tile) {
-    *out = Default::default();
     let mut codes = [[[0; 4]; ROWS]; 8];
     for (w, x) in x.zip_n(n, w) {
         w.codes(&mut codes);
@@ -38,9 +36,8 @@ pub(super) fn small<P: Small>(w: &[P], x: Columns<'_, Q8x32>, n: usize, out: &mu
     }
 }
 
-/// Row group of 256-blocks times `n` columns.
+/// Adds the product of a row group of 256-blocks and `n` columns.
 pub(super) fn large<P: Large>(w: &[P], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile) {
-    *out = Default::default();
     let mut codes = [[[0; 4]; ROWS]; 64];
     let (mut scales, mut mins) = ([[0; ROWS]; 16], [[0; ROWS]; 16]);
     for (w, x) in x.zip_n(n, w) {

@@ -23,6 +23,26 @@ pub fn add(isa: Isa, x: &mut [f32], y: &[f32]) {
     dispatch(isa, Add(x, y));
 }
 
+/// x = x + factor * y, element by element, rounded once.
+///
+/// # Panics
+///
+/// When the lengths differ.
+pub fn add_scaled(isa: Isa, x: &mut [f32], y: &[f32], factor: f32) {
+    struct AddScaled<'a>(&'a mut [f32], &'a [f32], f32);
+    impl Op for AddScaled<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            let factor = lanes.splat(self.2);
+            zip_lanes!(lanes, self.0, self.1, |x, y| lanes.fma(y, factor, x));
+        }
+    }
+    assert_eq!(x.len(), y.len(), "terms differ in length");
+    dispatch(isa, AddScaled(x, y, factor));
+}
+
 /// x = x * factor, element by element.
 pub fn scale(isa: Isa, x: &mut [f32], factor: f32) {
     struct Scale<'a>(&'a mut [f32], f32);

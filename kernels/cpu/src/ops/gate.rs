@@ -1,7 +1,7 @@
 //! Gates of the feed-forward block: SiLU (Llama, Qwen, DeepSeek) and the tanh form of GELU (Gemma).
 
 use super::exp::times_sigmoid;
-use super::lanes::{Lanes, Math, One, Op, dispatch, zip_lanes};
+use super::lanes::{Lanes, Math, One, Op, dispatch, map_lanes, zip_lanes};
 use crate::isa::Isa;
 
 /// x / (1 + e^-x).
@@ -13,6 +13,21 @@ pub fn silu(x: f32) -> f32 {
 /// as x times the logistic function of twice the argument.
 pub fn gelu(x: f32) -> f32 {
     gelu_of(One, x)
+}
+
+/// x = 1 / (1 + e^-x), element by element.
+pub fn sigmoid(isa: Isa, x: &mut [f32]) {
+    struct Sigmoid<'a>(&'a mut [f32]);
+    impl Op for Sigmoid<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            let one = lanes.splat(1.0);
+            map_lanes!(lanes, self.0, |x| times_sigmoid(lanes, one, x));
+        }
+    }
+    dispatch(isa, Sigmoid(x));
 }
 
 /// gate = silu(gate) * up, element by element.
@@ -79,6 +94,19 @@ mod tests {
                 0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z)).tanh());
             assert!((f64::from(silu(x)) - silu_exact).abs() <= 3e-7 * silu_exact.abs() + 1e-12, "silu {x}");
             assert!((f64::from(gelu(x)) - gelu_exact).abs() <= 3e-7 * z.abs() + 1e-12, "gelu {x}");
+        }
+    }
+
+    #[test]
+    fn the_logistic_function_is_close_and_stays_in_bounds() {
+        for isa in Isa::available() {
+            let xs: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.05).collect();
+            let mut out = xs.clone();
+            sigmoid(isa, &mut out);
+            for (x, s) in xs.iter().zip(out) {
+                let exact = 1.0 / (1.0 + (-f64::from(*x)).exp());
+                assert!((f64::from(s) - exact).abs() <= 3e-7 * exact + 1e-37, "sigmoid {x}");
+            }
         }
     }
 

@@ -19,12 +19,13 @@ mod softmax;
 mod split;
 mod tile;
 
-pub use add::{add, scale, soft_cap};
+pub use add::{add, add_scaled, scale, soft_cap};
 pub use attention::{AttentionScratch, AttentionShape, SPLIT, attend, attend_rows, attend_split, merge};
 pub use batch::{AttentionBuffers, AttentionRun, attend_batch};
 pub use exp::{exp, exp_slice};
-pub use gate::{gelu, gelu_mul, silu, silu_mul};
+pub use gate::{gelu, gelu_mul, sigmoid, silu, silu_mul};
 pub use norm::{rms_norm, rms_norm_heads};
 pub use page::{KvElement, KvSlice, PAGE, store_k, store_v};
-pub use reduce::{argmax, dot, log_sum_exp, max};
+pub use reduce::{argmax, dot, max, sum_exp};
 pub use rope::{Rope, RopeKind, RopeScaling};
+pub use softmax::softmax_slice;

@@ -2,10 +2,40 @@
 
 use super::add::soft_cap_of;
 use super::exp::exp_of;
-use super::lanes::{Lanes, Op, dispatch};
+use super::lanes::{Lanes, Op, dispatch, map_lanes};
 use super::reduce::max_of;
 use crate::isa::Isa;
 use std::ops::Range;
+
+/// x = e^x / sum(e^x), element by element, computed from x less the greatest; the sum has sixteen lanes. Where an element
+/// is NaN or positive infinity, all become NaN.
+pub fn softmax_slice(isa: Isa, x: &mut [f32]) {
+    struct Shares<'a>(&'a mut [f32]);
+    impl Op for Shares<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            let Shares(x) = self;
+            let offset = lanes.splat(max_of(lanes, x));
+            let mut sum = lanes.splat(0.0);
+            let (whole, part) = x.as_chunks_mut::<16>();
+            for x in whole {
+                let p = exp_of(lanes, lanes.sub(lanes.load(x), offset));
+                sum = lanes.add(sum, p);
+                lanes.store(p, x);
+            }
+            if !part.is_empty() {
+                let p = exp_of(lanes, lanes.sub(lanes.load_part(part, f32::NEG_INFINITY), offset));
+                sum = lanes.add(sum, p);
+                lanes.store_part(p, part);
+            }
+            let sum = lanes.splat(lanes.sum(sum));
+            map_lanes!(lanes, x, |x| lanes.div(x, sum));
+        }
+    }
+    dispatch(isa, Shares(x));
+}
 
 /// Turns `scores[keys]` into e^(s - m) with s = score * scale, capped softly where a cap is given, and m the greatest
 /// s; returns (m, sum). The sum has sixteen lanes by index, so it depends on where a key stands, not on where `keys`
@@ -62,6 +92,25 @@ impl Op for Softmax<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_add_up_and_follow_the_definition() {
+        for isa in Isa::available() {
+            for len in [1, 2, 15, 16, 17, 60, 256] {
+                let xs: Vec<f32> = (0..len).map(|i| 80.0 + (i as f32 * 1.7).sin() * 9.0).collect();
+                let mut shares = xs.clone();
+                softmax_slice(isa, &mut shares);
+                let total: f64 = xs.iter().map(|x| (f64::from(*x) - 80.0).exp()).sum();
+                for (x, share) in xs.iter().zip(shares) {
+                    let exact = (f64::from(*x) - 80.0).exp() / total;
+                    assert!((f64::from(share) - exact).abs() <= 1e-6 * exact, "{x} of {len}");
+                }
+            }
+            let mut bad = [1.0, f32::NAN, 3.0];
+            softmax_slice(isa, &mut bad);
+            assert!(bad.iter().all(|x| x.is_nan()));
+        }
+    }
 
     #[test]
     fn weights_and_sum_do_not_see_what_is_masked() {

@@ -1,10 +1,12 @@
 //! The paper's consensus on one model: many samples of one prompt share its pages, decode as one batch, and vote.
 
+mod handle;
 mod options;
 mod result;
 mod sample;
 
-pub use options::{ExtractFn, VoteOptions};
+pub use handle::VoteHandle;
+pub use options::{ExtractFn, VoteOptions, WeighFn};
 pub use result::{VoteEvent, VoteProgress, VoteResult, VoteSample};
 
 use std::collections::VecDeque;
@@ -61,6 +63,11 @@ impl Vote<'_> {
         last_result(self)
     }
 
+    /// A handle by which any thread may watch and steer this vote.
+    pub fn handle(&self) -> VoteHandle {
+        self.state.handle()
+    }
+
     /// See [`VoteState::cache_bytes`].
     pub fn cache_bytes(&self) -> usize {
         self.state.cache_bytes(self.session)
@@ -94,6 +101,9 @@ pub struct VoteState {
     /// Text in which an open thought is looked for.
     tail: String,
     started: usize,
+    /// Samples that the host has ended.
+    cancelled: usize,
+    handle: VoteHandle,
     /// The running samples, by index.
     running: Vec<Sample>,
     tally: Tally,
@@ -122,6 +132,8 @@ impl VoteState {
             input: Some(input),
             tail,
             started: 0,
+            cancelled: 0,
+            handle: VoteHandle::default(),
             running: Vec::new(),
             tally: Tally::with_voters(options.voters),
             samples: Vec::new(),
@@ -147,16 +159,29 @@ impl VoteState {
                 return None;
             }
             match self.advance(session) {
-                Ok(None) => self.events.push_back(VoteEvent::Progress(self.progress())),
+                Ok(None) => {
+                    self.publish();
+                    self.events.push_back(VoteEvent::Progress(self.progress()));
+                }
                 Ok(Some(decision)) => self.end(Some(decision)),
                 Err(e) if e.kind() == ErrorKind::Cancelled => self.end(None),
                 Err(e) => {
                     self.over = true;
                     self.running.clear();
+                    self.publish();
                     return Some(Err(e));
                 }
             }
         }
+    }
+
+    /// A handle by which any thread may watch and steer this vote.
+    pub fn handle(&self) -> VoteHandle {
+        self.handle.clone()
+    }
+
+    fn publish(&self) {
+        self.handle.publish(self.progress(), |index| self.running.iter().any(|sample| sample.index() == index));
     }
 
     /// How far the vote is.
@@ -177,11 +202,25 @@ impl VoteState {
             self.read_prompt(input, session)?;
         } else {
             session.cancel_token().check()?;
+            self.end_cancelled();
             if let Some(decision) = self.step(session)? {
                 return Ok(Some(decision));
             }
         }
-        self.start_samples(session)
+        let decision = self.start_samples(session)?;
+        // A host may have ended the last samples, or asked for no more.
+        let over = decision.is_none() && self.running.is_empty();
+        Ok(if over { self.options.early_stop.decide(&self.tally, 0) } else { decision })
+    }
+
+    /// Ends the samples that the host wants ended.
+    fn end_cancelled(&mut self) {
+        for index in self.handle.take_cancelled() {
+            if let Some(at) = self.running.iter().position(|sample| sample.index() == index) {
+                self.cancelled += 1;
+                self.samples.push(self.running.remove(at).finish());
+            }
+        }
     }
 
     fn read_prompt(&mut self, input: Input, session: &mut Session) -> Result<()> {
@@ -195,6 +234,9 @@ impl VoteState {
     }
 
     fn step(&mut self, session: &mut Session) -> Result<Option<Decision>> {
+        if self.running.is_empty() {
+            return Ok(None);
+        }
         let vocabulary = session.model().config().vocabulary;
         let mut steps: Vec<_> = self.running.iter_mut().map(Sample::step).collect();
         let logits = session.runner.run(&mut steps)?;
@@ -206,7 +248,7 @@ impl VoteState {
                 sample.advance(logits)?;
             }
             if sample.ended() {
-                decision = self.count(sample);
+                decision = self.count(sample)?;
             } else {
                 self.running.push(sample);
             }
@@ -217,13 +259,13 @@ impl VoteState {
     /// Starts samples until enough run to end the vote if they agree.
     fn start_samples(&mut self, session: &Session) -> Result<Option<Decision>> {
         let most = self.options.batch.unwrap_or(usize::MAX);
-        while self.started < self.options.samples && self.running.len() < most.min(self.wanted()) {
+        while self.started < self.limit() && self.running.len() < most.min(self.wanted()) {
             let options = self.options.sample_options(self.started);
-            let sample = Sample::start(session, &self.tail, self.started, &options)?;
+            let sample = Sample::start(session, &self.tail, self.started, &options, &self.handle)?;
             self.started += 1;
             if !sample.ended() {
                 self.running.push(sample);
-            } else if let Some(decision) = self.count(sample) {
+            } else if let Some(decision) = self.count(sample)? {
                 return Ok(Some(decision));
             }
         }
@@ -236,13 +278,21 @@ impl VoteState {
         if self.options.eager { remaining } else { self.options.early_stop.fewest(&self.tally, remaining) }
     }
 
+    /// Samples that may be started: in a hurry those that have been, but at least one.
+    fn limit(&self) -> usize {
+        if self.handle.is_hurried() { self.started.max(1) } else { self.options.samples }
+    }
+
     /// Samples that have not ended, started or not.
     fn remaining(&self) -> usize {
-        self.options.samples - self.tally.finished()
+        self.limit() - self.tally.finished() - self.cancelled
     }
 
     /// Takes the vote of a sample that has ended, and asks whether that decides.
-    fn count(&mut self, sample: Sample) -> Option<Decision> {
+    ///
+    /// # Errors
+    /// `Argument` for a weight of the host's that is none.
+    fn count(&mut self, sample: Sample) -> Result<Option<Decision>> {
         let mut sample = sample.finish();
         sample.answer = self.answer(&sample.text);
         let natural = matches!(sample.close, CloseReason::Natural | CloseReason::None);
@@ -250,11 +300,13 @@ impl VoteState {
         if !natural || sample.finish != Finish::Stop {
             ballot = ballot.cut();
         }
-        // Indices are distinct and the weight is 1, so no ballot is refused.
-        let _ = self.tally.add(ballot);
+        if let Some(host) = &self.options.weigh {
+            ballot = ballot.weight(host.weigh(&sample));
+        }
+        self.tally.add(ballot)?;
         self.events.push_back(VoteEvent::Sample(sample.clone()));
         self.samples.push(sample);
-        self.options.early_stop.decide(&self.tally, self.remaining())
+        Ok(self.options.early_stop.decide(&self.tally, self.remaining()))
     }
 
     fn answer(&self, text: &str) -> Option<String> {
@@ -270,6 +322,7 @@ impl VoteState {
         let finished = self.tally.finished();
         let taken: usize = self.samples.iter().map(|sample| sample.usage.generated()).sum();
         self.samples.extend(std::mem::take(&mut self.running).into_iter().map(Sample::finish));
+        self.publish();
         for sample in &self.samples {
             self.usage.add_generated(&sample.usage);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::GenerateOptions;
+use super::VoteSample;
 use crate::answer::AnswerKind;
 use crate::voting::{EarlyStop, Voters, sample_seed};
 use crate::{Error, ErrorKind, Result};
@@ -23,6 +24,8 @@ pub struct VoteOptions {
     pub kind: AnswerKind,
     /// Finds the answer in place of [`extract`](crate::answer::extract) and [`normalise`](crate::answer::normalise).
     pub extract: Option<ExtractFn>,
+    /// How much each answer counts; `None` counts them alike.
+    pub weigh: Option<WeighFn>,
     /// Whose answers count. By default those whose thought the model closed by itself and whose reply is complete.
     pub voters: Voters,
     /// When the vote may end before all samples have. Default [`EarlyStop::Certain`]: the winner of all, for less.
@@ -41,6 +44,7 @@ impl Default for VoteOptions {
             generate: GenerateOptions::default(),
             kind: AnswerKind::default(),
             extract: None,
+            weigh: None,
             voters: Voters::default(),
             early_stop: EarlyStop::default(),
             batch: None,
@@ -92,5 +96,30 @@ impl ExtractFn {
 impl fmt::Debug for ExtractFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ExtractFn")
+    }
+}
+
+/// A host's way to weigh an answer: takes a sample that has ended, its answer found, and returns how much it counts, above
+/// 0 and at most 1; anything else ends the vote with an error. Called once for every finished sample, on the thread that
+/// pulls the vote. Rules that end a vote early take it that the samples to come count 1.
+#[derive(Clone)]
+pub struct WeighFn(Arc<Weigh>);
+
+type Weigh = dyn Fn(&VoteSample) -> f64 + Send + Sync;
+
+impl WeighFn {
+    /// Wraps a function.
+    pub fn new(f: impl Fn(&VoteSample) -> f64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(f))
+    }
+
+    pub(super) fn weigh(&self, sample: &VoteSample) -> f64 {
+        (self.0)(sample)
+    }
+}
+
+impl fmt::Debug for WeighFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeighFn")
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::sequencer::{Next, Sequencer};
 use super::super::{Event, Finish, GenerateOptions, Session, Usage};
-use super::VoteSample;
+use super::{VoteHandle, VoteSample};
 use crate::Result;
 use crate::cache::KvCache;
 use crate::model::{Step, Wanted};
@@ -26,9 +26,16 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// A sample right behind the prompt that `session` holds, with its first token chosen.
-    pub(super) fn start(session: &Session, tail: &str, index: usize, options: &GenerateOptions) -> Result<Sample> {
+    /// A sample right behind the prompt that `session` holds, made known to `handle` and with its first token chosen.
+    pub(super) fn start(
+        session: &Session,
+        tail: &str,
+        index: usize,
+        options: &GenerateOptions,
+        handle: &VoteHandle,
+    ) -> Result<Sample> {
         let mut sequencer = Sequencer::new(session.model(), session.context(), tail, options)?;
+        handle.enter(index, sequencer.think_handle());
         sequencer.prompt_read(session.tokens(), session.tokens().len(), Duration::ZERO);
         let mut sample = Sample {
             index,
@@ -43,6 +50,10 @@ impl Sample {
         };
         sample.choose(session.logits()?)?;
         Ok(sample)
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     pub(super) fn cache(&self) -> &KvCache {

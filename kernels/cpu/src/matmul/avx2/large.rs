@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, products, store, unroll};
+use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, products, resume, store, unroll};
 use crate::activation::Q8x256;
 use crate::format::IQ4_VALUES;
 use crate::matmul::layout::*;
@@ -45,7 +45,7 @@ macro_rules! thirty_twos {
         #[target_feature(enable = "avx2,fma,f16c")]
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
             const RUNS: Runs = Runs::HALVES;
-            let mut total = [[_mm256_setzero_ps(); N]; 2];
+            let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
                 for $half in 0..2 {
                     let scales = scales(&$w.scales, $half);
@@ -110,7 +110,7 @@ macro_rules! sixteens {
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
             const RUNS: Runs = $runs;
             const SIGNED: bool = false $(|| $signed)?;
-            let mut total = [[_mm256_setzero_ps(); N]; 2];
+            let mut total = resume::<N>(out);
             for (block, x) in x.zip::<_, N>(w) {
                 for $half in 0..2 {
                     let mut integer = [_mm256_setzero_si256(); N];

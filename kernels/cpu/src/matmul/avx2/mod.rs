@@ -8,6 +8,9 @@
 mod float;
 mod large;
 mod small;
+mod transpose;
+
+pub(super) use transpose::gather;
 
 use std::arch::x86_64::*;
 
@@ -30,7 +33,7 @@ pub(super) trait Kernel: Packed {
     /// Block of the activations.
     type Activation;
 
-    /// Row group times `n` columns, at most four.
+    /// Adds the product of a row group and `n` columns to `out`; at most four.
     ///
     /// # Safety
     /// The processor has the features of [`Level::Avx2`](crate::Level::Avx2).
@@ -73,6 +76,21 @@ fn load_halves(halves: &Halves, half: usize) -> __m256 {
     let rows: &[[u8; 2]; 8] = &halves.as_chunks().0[half];
     // SAFETY: 16 bytes; the load needs no alignment.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(rows.as_ptr().cast()) })
+}
+
+/// The results so far of `N` columns.
+#[inline]
+#[target_feature(enable = "avx")]
+fn resume<const N: usize>(out: &Tile) -> [[__m256; N]; 2] {
+    let mut total = [[_mm256_setzero_ps(); N]; 2];
+    for (half, total) in total.iter_mut().enumerate() {
+        for (total, out) in total.iter_mut().zip(out) {
+            let rows: &[f32; 8] = &out.as_chunks().0[half];
+            // SAFETY: 8 floats; the load needs no alignment.
+            *total = unsafe { _mm256_loadu_ps(rows.as_ptr()) };
+        }
+    }
+    total
 }
 
 /// Writes the results of `N` columns.

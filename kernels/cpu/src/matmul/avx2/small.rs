@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, products, store, unroll};
+use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, products, resume, store, unroll};
 use crate::activation::Q8x32;
 use crate::format::IQ4_VALUES;
 use crate::matmul::layout::*;
@@ -32,7 +32,7 @@ macro_rules! kernel {
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x32>, out: &mut Tile) {
             const SIGNED: bool = false $(|| $signed)?;
             let ones = _mm256_set1_epi16(1);
-            let mut total = [[_mm256_setzero_ps(); N]; 2];
+            let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
                 for $half in 0..2 {
                     let mut dot = [_mm256_setzero_si256(); N];

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, kernels, load, load_halves, store};
+use super::{Kernel, kernels, load, load_halves, resume, store};
 use crate::matmul::layout::*;
 use crate::matmul::tile::{Columns, Tile};
 
@@ -18,7 +18,7 @@ macro_rules! kernel {
         #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, f32>, out: &mut Tile) {
-            let mut total = [_mm512_setzero_ps(); N];
+            let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
                 let value = $value;
                 for n in 0..N {

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::small::look_up;
 use super::{
-    Kernel, four, high_nibbles, kernels, load, load_halves, low_nibbles, merge, prefetch, shift, store, unroll,
+    Kernel, four, high_nibbles, kernels, load, load_halves, low_nibbles, merge, prefetch, resume, shift, store, unroll,
 };
 use crate::activation::Q8x256;
 use crate::matmul::layout::*;
@@ -44,7 +44,7 @@ macro_rules! thirty_twos {
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
             const RUNS: Runs = Runs::HALVES;
             let next = x.block_distance();
-            let mut total = [_mm512_setzero_ps(); N];
+            let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
                 let scales = scales(&$w.scales);
                 let mut integer = [_mm512_setzero_si512(); N];
@@ -106,7 +106,7 @@ macro_rules! sixteens {
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
             const RUNS: Runs = $runs;
             let next = x.block_distance();
-            let mut total = [_mm512_setzero_ps(); N];
+            let mut total = resume::<N>(out);
             for (block, x) in x.zip::<_, N>(w) {
                 $(let starts = starts::<$bias, N>(x);)?
                 $(

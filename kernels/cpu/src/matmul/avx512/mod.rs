@@ -11,6 +11,9 @@
 mod float;
 mod large;
 mod small;
+mod transpose;
+
+pub(super) use transpose::gather;
 
 use std::arch::x86_64::*;
 
@@ -33,7 +36,7 @@ pub(super) trait Kernel: Packed {
     /// Block of the activations.
     type Activation;
 
-    /// Row group times `n` columns, at most eight.
+    /// Adds the product of a row group and `n` columns to `out`; at most eight.
     ///
     /// # Safety
     /// The processor has the features of [`Level::Avx512`](crate::Level::Avx512).
@@ -78,6 +81,18 @@ fn load(plane: &Plane) -> __m512i {
 fn load_halves(halves: &Halves) -> __m512 {
     // SAFETY: 32 bytes; the load needs no alignment.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(halves.as_ptr().cast()) })
+}
+
+/// The results so far of `N` columns.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn resume<const N: usize>(out: &Tile) -> [__m512; N] {
+    let mut total = [_mm512_setzero_ps(); N];
+    for (total, out) in total.iter_mut().zip(out) {
+        // SAFETY: 16 floats; the load needs no alignment.
+        *total = unsafe { _mm512_loadu_ps(out.as_ptr()) };
+    }
+    total
 }
 
 /// Writes the results of `N` columns.

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{
-    Kernel, four, high_nibbles, kernels, load, load_halves, low_nibbles, merge, prefetch, shift, store, unroll,
+    Kernel, four, high_nibbles, kernels, load, load_halves, low_nibbles, merge, prefetch, resume, shift, store, unroll,
 };
 use crate::activation::Q8x32;
 use crate::matmul::layout::*;
@@ -30,7 +30,7 @@ macro_rules! kernel {
         #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x32>, out: &mut Tile) {
-            let mut total = [_mm512_setzero_ps(); N];
+            let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
                 prefetch::<_, N>($w, 8 * size_of::<$packed>(), 0, 1);
                 let mut dot = [_mm512_setzero_si512(); N];

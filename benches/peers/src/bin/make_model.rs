@@ -1,0 +1,59 @@
+//! Writes a model with random weights: every kind of model in every format, small or in the shape of a real one.
+
+use std::fs;
+
+use r1_peers::Result;
+use r1_peers::args::Args;
+use tiny_models::{KINDS, Shape};
+
+#[path = "../../../../tests/support/gguf_writer.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests' own writer; each user needs a part")]
+mod gguf_writer;
+#[path = "../../../../tests/support/tiny_models.rs"]
+mod tiny_models;
+
+const USAGE: &str = "\
+make_model KIND FORMAT OUT.gguf [--layers N] [--width N] [--heads N] [--kv-heads N] [--head-dim N] [--feed-forward N]
+    [--vocabulary N] [--experts N] [--used N] [--expert-width N] [--leading-dense N] [--fused]
+KIND is an architecture, or llama-moe; FORMAT a type of tensors, such as Q4_K. The same arguments give the same file.";
+
+fn main() -> Result<()> {
+    let mut args = Args::of_process(USAGE);
+    let mut words = std::env::args().skip(1);
+    let (Some(kind), Some(format), Some(out)) = (words.next(), words.next(), words.next()) else {
+        return Err(USAGE.into());
+    };
+    for word in [&kind, &format, &out] {
+        args.flag(word);
+    }
+    let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else {
+        return Err(format!("{kind} is none of {}", KINDS.join(", ")).into());
+    };
+    if !r1core::Format::all().any(|known| known.name() == format) {
+        return Err(format!("{format} is not a format that can be computed with").into());
+    }
+    let mut shape = Shape::new(kind, format.leak());
+    let mut set = |name: &str, number: &mut usize| -> Result<()> {
+        if let Some(value) = args.value(name)? {
+            *number = value;
+        }
+        Ok(())
+    };
+    set("--layers", &mut shape.layers)?;
+    set("--width", &mut shape.width)?;
+    set("--heads", &mut shape.heads)?;
+    set("--kv-heads", &mut shape.kv_heads)?;
+    set("--head-dim", &mut shape.head_dim)?;
+    set("--feed-forward", &mut shape.feed_forward)?;
+    set("--vocabulary", &mut shape.vocabulary)?;
+    if let Some(experts) = &mut shape.experts {
+        set("--experts", &mut experts.count)?;
+        set("--used", &mut experts.used)?;
+        set("--expert-width", &mut experts.width)?;
+        set("--leading-dense", &mut experts.leading_dense)?;
+        experts.fused = args.flag("--fused");
+    }
+    args.finish()?;
+    fs::write(&out, shape.file())?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Feed-forward blocks.
+
+mod dense;
+mod experts;
+mod router;
+
+use super::project::Projector;
+use super::runner::{Pass, add_to_residual, norm_rows};
+use crate::config::{FeedForward, FeedForwardConfig, Gate};
+use crate::weights::{FeedForwardKind, FeedForwardWeights};
+use dense::DenseScratch;
+use experts::ExpertsScratch;
+use r1_kernels::ops;
+
+/// Buffers that a pass reuses.
+#[derive(Debug, Default)]
+pub(super) struct FeedForwardScratch {
+    dense: DenseScratch,
+    experts: ExpertsScratch,
+}
+
+/// `residual += post_norm(block(norm(residual)))`.
+pub(super) fn run(
+    pass: &Pass<'_>,
+    config: &FeedForwardConfig,
+    weights: &FeedForwardWeights,
+    projector: &mut Projector,
+    scratch: &mut FeedForwardScratch,
+    residual: &mut [f32],
+    normed: &mut Vec<f32>,
+) {
+    norm_rows(pass, residual, &weights.norm, normed);
+    match (&config.kind, &weights.kind) {
+        (FeedForward::Experts(config_of), FeedForwardKind::Experts(weights)) => {
+            experts::run(pass, config_of, config.gate, weights, projector, &mut scratch.experts, normed);
+        }
+        (_, FeedForwardKind::Dense(weights)) => {
+            dense::run(pass, config.gate, weights, projector, &mut scratch.dense, normed);
+        }
+        (FeedForward::Dense(_), FeedForwardKind::Experts(_)) => unreachable!("weights are loaded as configured"),
+    }
+    add_to_residual(pass, normed, weights.post_norm.as_deref(), residual);
+}
+
+/// `gate = activation(gate) * up`, element by element, in chunks that the team shares out.
+fn activate(pass: &Pass<'_>, kind: Gate, gate: &mut [f32], up: &[f32]) {
+    // Enough chunks for any team, none smaller than a hand-over is worth.
+    let chunk = (gate.len() / 64).clamp(1024, 16_384).next_multiple_of(16);
+    pass.team.for_each_chunk(gate, chunk, |index, gate| {
+        let up = &up[index * chunk..][..gate.len()];
+        match kind {
+            Gate::Silu => ops::silu_mul(pass.isa, gate, up),
+            Gate::Gelu => ops::gelu_mul(pass.isa, gate, up),
+        }
+    });
+}
