@@ -59,12 +59,33 @@ pub(crate) struct ModelArgs {
     /// Kernels: scalar, avx2 or avx512; the fastest by default [environment: R1_KERNELS]
     #[arg(long, value_name = "NAME")]
     pub(crate) kernels: Option<String>,
+    /// What runs the model: cpu, cuda, metal, vulkan, gpu (every GPU), ggml-cpu, rpc, or device names as r1 devices shows
+    /// them, with commas between them
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub(crate) backend: String,
+    /// Layers that go to the device, the last ones; as many as fit by default
+    #[arg(long, value_name = "N")]
+    pub(crate) gpu_layers: Option<usize>,
+    #[command(flatten)]
+    pub(crate) ggml: GgmlArgs,
     /// How the file is read
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
     /// Whether weights are copied into the kernels' layout
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::On)]
     pub(crate) repack: RepackArg,
+}
+
+/// Where devices other than the CPU come from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GgmlArgs {
+    /// Folder with ggml's shared libraries [environment: R1_GGML_LIB_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ggml: Option<PathBuf>,
+    /// A ggml RPC server whose devices may be used; may be given several times. Nothing protects the connection: inside a
+    /// trusted network only
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) rpc: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -383,6 +404,8 @@ pub(crate) struct LogitsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
+    #[command(flatten)]
+    pub(crate) ggml: GgmlArgs,
     /// Print one JSON object a device
     #[arg(long)]
     pub(crate) json: bool,

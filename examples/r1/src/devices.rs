@@ -4,15 +4,26 @@ use r1core::Device;
 use serde_json::json;
 
 use crate::args::DevicesArgs;
-use crate::output::{Outcome, json_line};
+use crate::output::{Outcome, json_line, size};
 
 pub(crate) fn run(args: &DevicesArgs) -> Outcome {
-    for device in Device::list() {
+    // Without a folder or a server, a missing ggml is nothing to complain about.
+    let named = args.ggml.ggml.is_some() || !args.ggml.rpc.is_empty();
+    let devices =
+        if named { Device::list_with(args.ggml.ggml.as_deref(), &args.ggml.rpc)? } else { Device::list() };
+    for device in devices {
         if args.json {
             json_line(&json!({
                 "name": device.name, "kernels": device.kernels, "available": device.available,
-                "threads": device.threads,
+                "threads": device.threads, "description": device.description, "backend": device.backend,
+                "memory_free": device.memory_free, "memory_total": device.memory_total,
             }))?;
+        } else if device.backend != "cpu" {
+            let memory = match (device.memory_free, device.memory_total) {
+                (Some(free), Some(total)) => format!(", {} of {} free", size(free), size(total)),
+                _ => String::new(),
+            };
+            println!("{}: {} through ggml's {} backend{memory}", device.name, device.description, device.backend);
         } else {
             let others: Vec<_> = device.available.iter().filter(|k| **k != device.kernels).copied().collect();
             println!(

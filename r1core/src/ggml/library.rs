@@ -81,7 +81,15 @@ fn linked() -> Result<Found> {
         .remedy(format!("set {FOLDER} to a folder with libggml and its backends, or run on the CPU")))
 }
 
-/// Every device of the ggml that is found without being named; none where there is no ggml.
-pub(crate) fn devices() -> Vec<Device> {
-    Found::open(None).map(|found| found.library.devices()).unwrap_or_default()
+/// Every device of a ggml, those of the servers included.
+pub(crate) fn devices(folder: Option<&Path>, servers: &[String]) -> Result<Vec<Device>> {
+    let Found { library } = Found::open(folder)?;
+    let mut devices = library.devices();
+    for server in servers {
+        let remote = library.connect(server)?;
+        // Connecting adds them to the library's own.
+        devices.retain(|d| remote.iter().all(|r| r.name() != d.name()));
+        devices.extend(remote);
+    }
+    Ok(devices)
 }
