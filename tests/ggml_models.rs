@@ -37,7 +37,7 @@ fn ids(model: &Model, sequence: usize, count: usize) -> Vec<u32> {
 }
 
 fn runner(model: &Model) -> Runner {
-    Runner::new(model, Some(2), CancelToken::new())
+    Runner::new(model, Some(1), CancelToken::new())
 }
 
 fn cache(model: &Model) -> KvCache {
@@ -111,9 +111,17 @@ fn every_architecture_and_format_agrees_with_the_cpu() {
 #[test]
 fn the_shipped_model_agrees_with_the_cpu() {
     let (cpu, gpu) = (shipped(&ModelOptions::default()), shipped(&device()));
-    let text = "What is 37 * 24? Let me see: 37 * 20 = 740, and 37 * 4 = 148, so it is 888.".repeat(12);
-    let ids = cpu.tokenizer().encode(&text, Default::default());
-    check("the shipped model", cpu.config().vocabulary, &run(&cpu, &ids, 512), &run(&gpu, &ids, 512));
+    // What it was trained on: elsewhere its distributions hang on single roundings, on any engine.
+    let mut session = cpu.session(SessionOptions { threads: Some(1), ..SessionOptions::default() }).unwrap();
+    let template = cpu.chat_template(None).unwrap();
+    let messages = [r1core::Message::user("What is 37 * 24?")];
+    let options = r1core::RenderOptions { messages: &messages, add_generation_prompt: true, ..Default::default() };
+    let prompt = template.render(&options).unwrap();
+    let ids = cpu.tokenizer().encode(&prompt, r1core::EncodeOptions { add_bos: false, parse_special: true });
+    let options = GenerateOptions { sampler: SamplerOptions::greedy(), max_tokens: Some(200), ..Default::default() };
+    session.generate(&ids, &options).unwrap().for_each(|event| drop(event.unwrap()));
+    let ids = session.tokens();
+    check("the shipped model", cpu.config().vocabulary, &run(&cpu, ids, 512), &run(&gpu, ids, 512));
 }
 
 #[test]
@@ -268,7 +276,7 @@ fn asking_for_fewer_logits_changes_none() {
 fn the_shipped_model_answers() {
     let model = shipped(&device());
     let mut chat = r1core::Chat::new(
-        model.session(SessionOptions::default()).unwrap(),
+        model.session(SessionOptions { threads: Some(1), ..SessionOptions::default() }).unwrap(),
         r1core::ChatOptions::default(),
     )
     .unwrap();
@@ -288,7 +296,7 @@ fn the_shipped_model_answers() {
 #[test]
 fn cancelling_leaves_the_session_usable() {
     let model = shipped(&device());
-    let mut session = model.session(SessionOptions::default()).unwrap();
+    let mut session = model.session(SessionOptions { threads: Some(1), ..SessionOptions::default() }).unwrap();
     let prompt = model.tokenizer().encode("What is 2 + 2?", Default::default());
     session.cancel_token().cancel();
     assert_eq!(session.prefill(&prompt).unwrap_err().kind(), ErrorKind::Cancelled);

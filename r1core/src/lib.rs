@@ -55,9 +55,9 @@ pub mod config;
 mod device;
 mod error;
 mod estimate;
-pub mod gguf;
 #[cfg(feature = "ggml")]
 mod ggml;
+pub mod gguf;
 mod model;
 mod progress;
 pub mod reasoning;

@@ -9,8 +9,7 @@ use crate::output::{Outcome, json_line, size};
 pub(crate) fn run(args: &DevicesArgs) -> Outcome {
     // Without a folder or a server, a missing ggml is nothing to complain about.
     let named = args.ggml.ggml.is_some() || !args.ggml.rpc.is_empty();
-    let devices =
-        if named { Device::list_with(args.ggml.ggml.as_deref(), &args.ggml.rpc)? } else { Device::list() };
+    let devices = if named { Device::list_with(args.ggml.ggml.as_deref(), &args.ggml.rpc)? } else { Device::list() };
     for device in devices {
         if args.json {
             json_line(&json!({

@@ -115,7 +115,8 @@ impl Engine {
             *logits = HostMemory::new(&last.device, bytes.next_power_of_two())?;
         }
         let tokens: Vec<i32> = steps.iter().flat_map(|s| s.tokens.iter().map(|t| *t as i32)).collect();
-        let mut run = Run { model, state: &mut state, tokens: &tokens, residual, cancel, logits: logits.as_mut_slice() };
+        let mut run =
+            Run { model, state: &mut state, tokens: &tokens, residual, cancel, logits: logits.as_mut_slice() };
 
         let (mut single, longer): (Vec<_>, Vec<_>) = members.iter().zip(&*steps).partition(|(m, _)| m.rows == 1);
         single.sort_by_key(|(m, _)| m.lease.slot());
@@ -379,7 +380,8 @@ fn place(
         first += rows;
         output += wanted;
     }
-    let moves: Vec<_> = copies.iter().filter(|(.., len, _)| *len > 0).map(|(from, to, len, _)| (*from, *to, *len)).collect();
+    let moves: Vec<_> =
+        copies.iter().filter(|(.., len, _)| *len > 0).map(|(from, to, len, _)| (*from, *to, *len)).collect();
     if !moves.is_empty() {
         state.stages.iter_mut().try_for_each(|stage| stage.copy_slots(&moves))?;
     }

@@ -263,23 +263,14 @@ fn attend(
     let (_, mask) = inputs.masks.iter().find(|(window, _)| *window == a.window).ok_or_else(internal)?;
     let (tokens, streams, cells) = (shape.tokens as i64, shape.streams as i64, shape.cells as i64);
     let (head, row) = (queries.stride(1), queries.stride(2));
-    let q = g.view(
-        queries,
-        [a.key_dim as i64, a.heads as i64, tokens, streams],
-        [head, row, row * shape.tokens],
-        0,
-    )?;
+    let q = g.view(queries, [a.key_dim as i64, a.heads as i64, tokens, streams], [head, row, row * shape.tokens], 0)?;
     let q = g.permute(&q, [0, 2, 1, 3])?;
     let past = |g: &mut GraphBuilder, tensor: &Tensor, dim: usize, axes: [usize; 4]| {
         let row = tensor.stride(1);
         let slot = row * cache.stride;
         let head = row / a.kv_heads;
-        let view = g.view(
-            tensor,
-            [dim as i64, a.kv_heads as i64, cells, streams],
-            [head, row, slot],
-            slot * shape.slot,
-        )?;
+        let view =
+            g.view(tensor, [dim as i64, a.kv_heads as i64, cells, streams], [head, row, slot], slot * shape.slot)?;
         Ok::<_, Error>(g.permute(&view, axes)?)
     };
     let k = past(g, keys, a.key_dim, [0, 2, 1, 3])?;

@@ -77,8 +77,11 @@ fn linked() -> Result<Found> {
 
 #[cfg(not(feature = "ggml-link"))]
 fn linked() -> Result<Found> {
-    Err(Error::new(ErrorKind::Unsupported, "no ggml is linked into this build, and no folder with its libraries is known")
-        .remedy(format!("set {FOLDER} to a folder with libggml and its backends, or run on the CPU")))
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "no ggml is linked into this build, and no folder with its libraries is known",
+    )
+    .remedy(format!("set {FOLDER} to a folder with libggml and its backends, or run on the CPU")))
 }
 
 /// Every device of a ggml, those of the servers included.

@@ -214,7 +214,8 @@ impl<'a> Loader<'a> {
             tensors.get(index).cloned().ok_or_else(|| Error::new(ErrorKind::Internal, "a weight was not allocated"))
         };
         let get_if = |index: Option<usize>| index.map(get).transpose();
-        let linear = |index: &LinearIndex| Ok::<_, Error>(Linear { weight: get(index.weight)?, bias: get_if(index.bias)? });
+        let linear =
+            |index: &LinearIndex| Ok::<_, Error>(Linear { weight: get(index.weight)?, bias: get_if(index.bias)? });
         let blocks = indices
             .iter()
             .map(|index| {
@@ -255,8 +256,11 @@ impl<'a> Loader<'a> {
     ) -> Result<LayerIndex> {
         let name = |part: &str| format!("blk.{il}.{part}");
         let FeedForward::Dense(dense) = f.kind else {
-            return Err(Error::new(ErrorKind::Unsupported, format!("layer {il} is a mixture of experts, which runs on the CPU only"))
-                .remedy("run on the CPU"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("layer {il} is a mixture of experts, which runs on the CPU only"),
+            )
+            .remedy("run on the CPU"));
         };
         let vector_if = |list: &mut List<'a>, wanted: bool, part: &str, len: usize| {
             if wanted { self.vector(list, &name(part), len).map(Some) } else { Ok(None) }
@@ -438,6 +442,7 @@ impl List<'_> {
 /// ggml's type of a tensor's values.
 fn ggml_type(tensor: &TensorInfo) -> Result<Type> {
     Type::from_gguf(tensor.type_id()).ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, format!("no device computes with {}", tensor.type_name())).tensor(tensor.name())
+        Error::new(ErrorKind::Unsupported, format!("no device computes with {}", tensor.type_name()))
+            .tensor(tensor.name())
     })
 }
