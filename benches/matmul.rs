@@ -95,7 +95,7 @@ fn hot(isa: Isa, formats: &[Format], in_place: bool) {
 
 /// Gigabytes a second of weights larger than any cache, one column, one thread and two.
 fn stream(isa: Isa, format: Format) {
-    let cols = 4096;
+    let cols = 1536;
     let rows = (256 << 20) / format.row_bytes(cols).expect("whole blocks");
     let cases = [("packed", matrix(format, rows, cols, false)), ("in place", matrix(format, rows, cols, true))];
     let bytes = rows * format.row_bytes(cols).expect("whole blocks");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use r1core::reasoning::{Boundary, InitialPhase, Plan, Ramp, ThinkControl, ThinkOptions, ThinkTags, Verdict, Words};
-use r1core::sampler::{Sampler, SamplerOptions, Steer};
+use r1core::sampler::{Sampler, SamplerOptions, Steer, TokenMask};
 
 const VOCABULARY: u32 = 152_000;
 const CLOSE: u32 = 151_668;
@@ -115,7 +115,18 @@ fn sampling() {
         times[100] / 1e3
     };
     let plain = median(&mut sampler, Steer::default());
-    let forbidding = median(&mut sampler, Steer { forbid: &forbid, raise: None });
+    let forbidding = median(&mut sampler, Steer { forbid: &forbid, ..Default::default() });
     let best = median(&mut greedy, Steer::default());
+    let masked: Vec<f64> = [2, 50, 98]
+        .map(|percent| {
+            let mut mask = TokenMask::all(VOCABULARY as usize);
+            (0..VOCABULARY).filter(|i| uniform(i + 1) * 100.0 > f64::from(percent)).for_each(|id| mask.forbid(id));
+            median(&mut sampler, Steer { mask: Some(&mask), ..Default::default() })
+        })
+        .to_vec();
+    println!(
+        "\nsampling under a mask that allows 2 % of the tokens: {:.1} µs; 50 %: {:.1} µs; 98 %: {:.1} µs",
+        masked[0], masked[1], masked[2]
+    );
     println!("\nsampling: {plain:.1} µs; with two forbidden tokens {forbidding:.1} µs; the likeliest {best:.1} µs");
 }

@@ -84,10 +84,11 @@
 #define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 #define R1_THINK_OPTIONS_INIT \
     {sizeof(r1_think_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, \
-     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, 0}
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, 0, NULL}
 #define R1_THINK_STATE_INIT {sizeof(r1_think_state), 0, 0, 0, 0, 0, 0}
 #define R1_GENERATE_OPTIONS_INIT \
-    {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+    {sizeof(r1_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
+     NULL, NULL, NULL, NULL}
 #define R1_VOTE_OPTIONS_INIT {sizeof(r1_vote_options), 0, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL}
 #define R1_VOTE_EVENT_INIT \
     {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
@@ -126,6 +127,11 @@
 /// Uses the weights as they lie in the file or the block instead of copying them into the kernels' layout: loads at
 /// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
 #define R1_MODEL_IN_PLACE 4
+
+/// Copies all weights but the experts of a mixture, which stay in the file: for models larger than memory. Without this
+/// flag and `R1_MODEL_IN_PLACE`, as many weights are copied as fit into the memory that is free. Changes no bit of a
+/// result.
+#define R1_MODEL_EXPERTS_IN_PLACE 8
 
 /// Weights are being read and repacked; counted in bytes of the file.
 #define R1_STAGE_LOAD 0
@@ -206,6 +212,9 @@
 /// Keys and values in single precision, 4 bytes a value.
 #define R1_CACHE_F32 1
 
+/// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
+#define R1_CACHE_Q8_0 2
+
 /// Closes every thought as it opens: a budget of 0. (A `budget` of 0 is the default one, as for every field.)
 #define R1_THINK_NOTHING 1
 
@@ -279,6 +288,9 @@
 /// Goes on after the model has ended its turn; for measurements.
 #define R1_GENERATE_IGNORE_END 4
 
+/// The answer is a JSON object; any one. See `json_schema`.
+#define R1_GENERATE_JSON 8
+
 /// A thought is open where the prompt leaves one open.
 #define R1_PHASE_AUTO 0
 
@@ -301,8 +313,14 @@
 /// Counts and times. Fields: `prompt_tokens` to `decode_ns`, `charged_tokens` to `answering_ns`.
 #define R1_EVENT_USAGE 4
 
-/// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`.
+/// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`, `flags`.
 #define R1_EVENT_DONE 5
+
+/// In `flags`: the answer satisfies its grammar.
+#define R1_EVENT_COMPLETE 1
+
+/// In `flags`: the answer has a grammar and was cut short, so that it does not satisfy it.
+#define R1_EVENT_INCOMPLETE 2
 
 /// The model ended its turn, or a stop text was reached.
 #define R1_FINISH_STOP 1
@@ -672,6 +690,9 @@ typedef struct {
     const char *const *close_tags;
     /// Number of `close_tags` texts.
     size_t close_tag_count;
+    /// Scripts that thoughts are written in, as in `r1_generate_options`, which has those of the answer. Texts that you
+    /// give to be written need not keep to them. NULL allows all.
+    const char *scripts;
 } r1_think_options;
 
 /// What to generate. All zeros but `struct_size` samples as the DeepSeek-R1 paper does, until the model ends its turn
@@ -722,6 +743,17 @@ typedef struct {
     const r1_think_options *think;
     /// NULL: nothing is defined yet.
     const void *reserved;
+    /// What the answer has to be, from the end of the thought on: JSON that this schema, ending with NUL, describes; NULL
+    /// for none. The reply ends where the answer is complete, which `R1_EVENT_COMPLETE` tells. At most one of this, the
+    /// two that follow and `R1_GENERATE_JSON`. A library that was built without grammars gives `R1_ERR_UNSUPPORTED`.
+    const char *json_schema;
+    /// A regular expression that the whole answer matches, ending with NUL; NULL for none. See `json_schema`.
+    const char *regex;
+    /// A grammar in llguidance's variant of Lark's syntax, ending with NUL; NULL for none. See `json_schema`.
+    const char *lark;
+    /// Scripts that the answer is written in, ending with NUL, with commas between them: `latin`, `han`, `Cyrl,Latn`.
+    /// Digits, punctuation and symbols are always allowed. NULL allows all.
+    const char *scripts;
 } r1_generate_options;
 
 /// A token and its log-probability under the model's own distribution (natural logarithm, before temperature, penalties
@@ -774,7 +806,7 @@ typedef struct {
     uint64_t decode_ns;
     /// Who chose the token: `R1_PROVENANCE_*`.
     int32_t provenance;
-    /// 0: none are defined yet.
+    /// `R1_EVENT_COMPLETE`, `R1_EVENT_INCOMPLETE`, or neither where no grammar was given.
     uint32_t flags;
     /// Thought tokens of the prompt that counted against the budget.
     uint64_t charged_tokens;
@@ -856,7 +888,7 @@ typedef struct {
     int32_t finish;
     /// Why its thought ended: `R1_CLOSE_*`.
     int32_t close;
-    /// 0: none are defined yet.
+    /// Whether the sample's answer satisfies its grammar: `R1_EVENT_COMPLETE`, `R1_EVENT_INCOMPLETE`, or neither.
     uint32_t flags;
     /// As in `r1_event`; in `R1_VOTE_DONE` of all samples together, for which the prompt was read once. So with those
     /// that follow.

@@ -57,6 +57,9 @@ fn library() -> &'static Library {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--lib", "--message-format=json", "--profile", profile, "--manifest-path"]);
         cargo.arg(Path::new(CRATE).join("Cargo.toml")).arg("--target-dir").arg(target_dir);
+        if cfg!(feature = "grammar") {
+            cargo.args(["--features", "grammar"]);
+        }
         if let Some(triple) = profile_dir.parent().filter(|dir| *dir != target_dir).and_then(Path::file_name) {
             cargo.arg("--target").arg(triple);
         }
@@ -236,6 +239,11 @@ fn votes_and_conversations_are_steered_from_c() {
 }
 
 #[test]
+fn replies_keep_their_rules_from_c() {
+    assert!(checks(&build_shared("tests/abi/rules.c", "c11")) >= 30);
+}
+
+#[test]
 fn the_cpp_wrapper_moves_throws_and_frees() {
     run(Command::new(build_shared("tests/abi/wrapper.cpp", "c++17")).arg(model()));
 }
@@ -248,6 +256,7 @@ fn no_test_program_leaks_or_touches_foreign_memory() {
         ("tests/abi/lifecycle.c", "c11"),
         ("tests/abi/threads.c", "c11"),
         ("tests/abi/steering.c", "c11"),
+        ("tests/abi/rules.c", "c11"),
         ("tests/abi/wrapper.cpp", "c++17"),
     ] {
         run(Command::new(build_sanitized(source, standard)).arg(model()));

@@ -62,6 +62,37 @@ fn json_output_is_events_and_nothing_else() {
 }
 
 #[test]
+fn replies_keep_their_rules() {
+    let schema = r#"{"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"],
+        "additionalProperties": false}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (schema_file, lark) = (file("schema.json", schema), file("grammar.lark", "start: \"yes\" | \"no\""));
+    let answer = |flags: &[&str]| -> (String, Value) {
+        let args = [&["run", "--json", "--temp", "0"], flags, &["What is 37 * 24?"]].concat();
+        let lines = json_lines(&ok(&args, b""));
+        let text = lines.iter().filter(|l| l["type"] == "answer").map(|l| l["text"].as_str().unwrap()).collect();
+        (text, lines.last().unwrap()["complete"].clone())
+    };
+    for given in [schema, &schema_file] {
+        let (text, complete) = answer(&["--json-schema", given]);
+        assert!(serde_json::from_str::<Value>(&text).unwrap()["answer"].is_i64() && complete == true, "{text}");
+    }
+    assert_eq!(answer(&["--regex", "The answer is [0-9]+"]), ("The answer is 888".into(), true.into()));
+    assert!(["yes", "no"].contains(&&*answer(&["--grammar", &lark]).0));
+    assert_eq!(answer(&["--json-object", "-n", "20"]).1, false);
+    let (text, complete) = answer(&["--script", "latin", "--answer-script", "han"]);
+    assert!(!text.chars().any(|c| c.is_ascii_alphabetic()) && complete.is_null(), "{text}");
+    for bad in [["--json-schema", "{"], ["--regex", "("], ["--script", "english"]] {
+        assert_eq!(r1(&["run", bad[0], bad[1], "Hi"], b"").status.code(), Some(2), "{bad:?}");
+    }
+}
+
+#[test]
 fn seeds_and_limits_are_obeyed() {
     let run = |seed: &str| ok(&["run", "--seed", seed, "--temp", "1", "-n", "30", "What is 371 * 248?"], b"");
     assert_eq!(run("5"), run("5"));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Team, dot_row, matmul, matmul_group};
+use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Packer, Team, dot_row, matmul, matmul_group};
 
 /// A small generator, so that a failing case is named by its seed.
 struct Random(u64);
@@ -36,11 +36,14 @@ const HARD_SCALES: [u16; 8] = [0x0000, 0x8000, 0x0001, 0x83ff, 0x7bff, 0xfbff, 0
 fn scales_at(format: Format) -> &'static [usize] {
     match format {
         Format::Q4_0 | Format::Q5_0 | Format::Q8_0 | Format::IQ4_NL | Format::IQ4_XS => &[0],
+        Format::IQ1_S | Format::IQ2_XXS | Format::IQ2_XS | Format::IQ2_S | Format::IQ3_XXS | Format::IQ3_S => &[0],
         Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K => &[0, 2],
         Format::Q2_K => &[80, 82],
         Format::Q3_K => &[108],
         Format::Q6_K => &[208],
-        Format::F32 | Format::F16 | Format::BF16 | Format::MXFP4 => &[],
+        Format::TQ1_0 => &[52],
+        Format::TQ2_0 => &[64],
+        Format::F32 | Format::F16 | Format::BF16 | Format::MXFP4 | Format::IQ1_M => &[],
     }
 }
 
@@ -59,10 +62,19 @@ fn weights(random: &mut Random, format: Format, values: usize, hard: bool) -> Ve
             }
             _ => {}
         }
-        for &at in scales_at(format) {
+        let mut scale = || {
             let usual = half::f16::from_f32(0.02 + 0.01 * random.unit()).to_bits();
-            let bits = if hard && random.below(3) == 0 { HARD_SCALES[random.below(8)] } else { usual };
-            block[at..at + 2].copy_from_slice(&bits.to_le_bytes());
+            if hard && random.below(3) == 0 { HARD_SCALES[random.below(8)] } else { usual }
+        };
+        for &at in scales_at(format) {
+            block[at..at + 2].copy_from_slice(&scale().to_le_bytes());
+        }
+        if format == Format::IQ1_M {
+            // Its scale is in the high nibbles of four u16.
+            let bits = scale();
+            for (i, scales) in block[48..].chunks_exact_mut(2).enumerate() {
+                scales[1] = scales[1] & 15 | ((bits >> (4 * i)) as u8 & 15) << 4;
+            }
         }
     }
     bytes
@@ -239,7 +251,7 @@ fn the_definition_is_the_product_of_the_dequantised_values() {
         let exact: f64 = w.iter().zip(&xs).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
         // Activations are off by at most half a step of 1/127 of the largest; errors of 1024 values add as noise.
         let norm = w.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt();
-        let bound = if scales_at(format).is_empty() && format != Format::MXFP4 { 1e-5 } else { 3.0 * 0.5 / 127.0 };
+        let bound = if format.block_len() == 1 { 1e-5 } else { 3.0 * 0.5 / 127.0 };
         let found = f64::from(dot_row(format, &data, &x, 0));
         assert!((found - exact).abs() <= bound * norm, "{format}: {found}, exactly {exact}, norm {norm}");
     }
@@ -302,16 +314,53 @@ fn a_part_of_a_matrix_gives_the_bits_of_its_rows() {
 
 #[test]
 fn packing_reports_progress_and_stops_when_told() {
-    let data = vec![0; 40 * 34];
+    let rows = 400_000;
+    let data = vec![0; rows * 34];
+    let pack =
+        |progress: &mut dyn FnMut(usize) -> bool| Matrix::pack(Isa::detect(), Format::Q8_0, rows, 32, &data, progress);
     let mut seen = Vec::new();
     let mut note = |rows| {
         seen.push(rows);
         true
     };
-    Matrix::pack(Isa::detect(), Format::Q8_0, 40, 32, &data, &mut note).unwrap();
-    assert_eq!(seen, [16, 32, 40]);
-    let stopped = Matrix::pack(Isa::detect(), Format::Q8_0, 40, 32, &data, &mut |rows| rows < 32);
-    assert_eq!(stopped.unwrap_err(), PackError::Cancelled);
+    pack(&mut note).unwrap();
+    assert!(seen.len() > 2 && seen.is_sorted() && seen.last() == Some(&rows), "{seen:?}");
+    let second = seen[1];
+    let mut calls = 0;
+    let mut stop = |rows| {
+        calls += 1;
+        rows < second
+    };
+    assert_eq!(pack(&mut stop).unwrap_err(), PackError::Cancelled);
+    assert_eq!(calls, 2, "goes on after it was told to stop");
+}
+
+#[test]
+fn a_packer_keeps_its_matrices_apart() {
+    for threads in [1, 3] {
+        let (team, isa) = (Team::new(threads), Isa::detect());
+        // Expecting far too little, so that it needs new pieces on the way; a stopped one leaves its room to the next.
+        for expected in [0, 100_000, 1 << 30] {
+            let mut packer = Packer::new(isa, &team, expected);
+            let cases: Vec<Case> = Format::all()
+                .enumerate()
+                .map(|(i, format)| Case::new(i as u64, format, 10 + 90 * (i % 3), 6, 2))
+                .collect();
+            let matrices: Vec<Matrix> = cases
+                .iter()
+                .map(|case| {
+                    let mut pack =
+                        |go_on: bool| packer.pack(case.format, case.rows, case.len, &case.data, &mut |_| go_on);
+                    assert_eq!(pack(false).unwrap_err(), PackError::Cancelled);
+                    pack(true).expect("a matrix")
+                })
+                .collect();
+            drop(packer);
+            for (case, matrix) in cases.iter().zip(&matrices) {
+                case.check_product(isa, &team, matrix, 0..case.rows, &case.defined());
+            }
+        }
+    }
 }
 
 proptest! {
@@ -319,7 +368,7 @@ proptest! {
 
     #[test]
     fn any_shape_gives_the_bits_of_the_definition(
-        format in 0..16usize, rows in 1..80usize, blocks in 1..5usize, n in 1..20usize, threads in 1..4usize,
+        format in 0..25usize, rows in 1..80usize, blocks in 1..5usize, n in 1..20usize, threads in 1..4usize,
         seed in any::<u64>(),
     ) {
         let format = Format::all().nth(format).unwrap();

@@ -143,7 +143,7 @@ fn tensors_that_do_not_fit_are_named() {
             "ffn_down",
         ),
         ("a quantised norm", replaced("blk.0.attn_norm.weight", &[256], 8, 8 * 34), Malformed, "attn_norm"),
-        ("a type that is not read", replaced("blk.0.attn_q.weight", &[256, 256], 16, 256 * 66), Unsupported, "IQ2_XXS"),
+        ("a type that is not read", replaced("blk.0.attn_q.weight", &[256, 256], 41, 256 * 36), Unsupported, "Q1_0"),
         ("a third dimension", replaced("blk.0.attn_q.weight", &[256, 128, 2], 0, 4 * 256 * 256), Malformed, "attn_q"),
         ("a short norm", replaced("output_norm.weight", &[255], 0, 4 * 255), Malformed, "output_norm"),
         ("factors of a wrong type", replaced("rope_freqs.weight", &[32], 1, 64), Malformed, "rope_freqs"),
@@ -159,6 +159,139 @@ fn tensors_that_do_not_fit_are_named() {
         cases.push(("absent", sound().without_tensor(name), Missing, name));
     }
     check(cases);
+}
+
+fn latent(kind: &'static str) -> GgufWriter {
+    Shape { layers: 2, ..Shape::new(kind, "Q8_0") }.writer()
+}
+
+#[test]
+fn latent_attention_whose_numbers_cannot_be_is_named() {
+    use ErrorKind::{Malformed, Missing, Unsupported};
+    for kind in ["deepseek2", "deepseek2-merged", "deepseek2-moe", "deepseek2-lite-moe"] {
+        run(&load(&latent(kind)).unwrap()).unwrap();
+    }
+    let set = |kind, key: &str, value: u32| {
+        let key = format!("deepseek2.{key}");
+        latent(kind).without(&key).u32(&key, value)
+    };
+    let set_f32 = |key: &str, value: f32| {
+        let key = format!("deepseek2.{key}");
+        latent("deepseek2").without(&key).f32(&key, value)
+    };
+    let without = |kind, key: &str| latent(kind).without(&format!("deepseek2.{key}"));
+    let mut cases = vec![
+        ("another compressed query", set("deepseek2", "attention.q_lora_rank", 128), Malformed, "attn_q_a"),
+        ("no compressed query", without("deepseek2", "attention.q_lora_rank"), Missing, "attn_q.weight"),
+        (
+            "a compressed query in a lite file",
+            set("deepseek2-lite-moe", "attention.q_lora_rank", 64),
+            Missing,
+            "attn_q_a",
+        ),
+        ("a latent that fits no key length", set("deepseek2", "attention.kv_lora_rank", 128), Malformed, "key_length"),
+        (
+            "a latent that fits no tensor",
+            set("deepseek2-merged", "attention.kv_lora_rank", 128),
+            Malformed,
+            "attn_kv_b",
+        ),
+        ("an odd rotation", set("deepseek2", "rope.dimension_count", 15), Malformed, "deepseek2."),
+        (
+            "a rotation of whole heads",
+            set("deepseek2-merged", "rope.dimension_count", 48),
+            Malformed,
+            "rope.dimension_count",
+        ),
+        ("no rotation", without("deepseek2", "rope.dimension_count"), Missing, "rope.dimension_count"),
+        ("half of the current form", without("deepseek2", "attention.value_length_mla"), Missing, "value_length_mla"),
+        ("the other half of it", without("deepseek2", "attention.key_length_mla"), Missing, "key_length_mla"),
+        ("many key heads", set("deepseek2", "attention.head_count_kv", 4), Malformed, "head_count_kv"),
+        ("values longer than latents", set("deepseek2", "attention.value_length", 272), Malformed, "value_length"),
+        ("short heads", set("deepseek2", "attention.key_length_mla", 16), Malformed, "rope.dimension_count"),
+        ("long heads", set("deepseek2", "attention.key_length_mla", 64), Malformed, "attn_q_b"),
+        (
+            "no lengths in an old file",
+            without("deepseek2-merged", "attention.key_length"),
+            Missing,
+            "attention.key_length",
+        ),
+        (
+            "the current form by its keys alone",
+            set("deepseek2-merged", "attention.key_length_mla", 48).u32("deepseek2.attention.value_length_mla", 64),
+            Malformed,
+            "head_count_kv",
+        ),
+        ("more heads", set("deepseek2", "attention.head_count", 8), Malformed, "attn_q_b"),
+        (
+            "a layer too many to predict with",
+            set("deepseek2", "nextn_predict_layers", 2),
+            Malformed,
+            "nextn_predict_layers",
+        ),
+        ("a temperature", set_f32("attention.temperature_scale", 0.1), Unsupported, "temperature_scale"),
+        ("a context that YaRN shortens", set_f32("rope.scaling.factor", 0.5), Malformed, "rope.scaling.factor"),
+        (
+            "experts without a router",
+            latent("deepseek2-moe").without_tensor("blk.1.ffn_gate_inp.weight"),
+            Missing,
+            "ffn_gate_inp",
+        ),
+    ];
+    for (key, kind) in [("attention.kv_lora_rank", "deepseek2"), ("rope.dimension_count", "deepseek2-merged")] {
+        cases.push(("zero", set(kind, key, 0), Malformed, key));
+        cases.push(("the largest number", set(kind, key, u32::MAX), Malformed, key));
+    }
+    for key in ["rope.scaling.yarn_log_multiplier", "rope.scaling.factor", "rope.scaling.attn_factor"] {
+        cases.push(("not a number", set_f32(key, f32::NAN), Malformed, key));
+        cases.push(("below zero", set_f32(key, -1.0), Malformed, key));
+    }
+    for (kind, name) in [
+        ("deepseek2", "blk.0.attn_k_b.weight"),
+        ("deepseek2", "blk.0.attn_v_b.weight"),
+        ("deepseek2", "blk.1.attn_kv_a_mqa.weight"),
+        ("deepseek2", "blk.0.attn_kv_a_norm.weight"),
+        ("deepseek2", "blk.0.attn_q_a_norm.weight"),
+        ("deepseek2", "blk.0.attn_q_b.weight"),
+        ("deepseek2", "blk.0.attn_output.weight"),
+        ("deepseek2-merged", "blk.0.attn_kv_b.weight"),
+        ("deepseek2-lite-moe", "blk.0.attn_q.weight"),
+    ] {
+        cases.push(("absent", latent(kind).without_tensor(name), Missing, name));
+        let wrong = TensorSpec::new(name, &[32, 7], 8, vec![0; 7 * 34]);
+        cases.push(("of another shape", latent(kind).without_tensor(name).tensor(wrong), Malformed, name));
+    }
+    let swapped = TensorSpec::new("blk.0.attn_k_b.weight", &[256, 32, 4], 8, vec![0; 4 * 32 * 256 / 32 * 34]);
+    cases.push((
+        "not transposed",
+        latent("deepseek2").without_tensor("blk.0.attn_k_b.weight").tensor(swapped),
+        Malformed,
+        "attn_k_b",
+    ));
+    check(cases);
+}
+
+#[test]
+fn the_forms_of_latent_files_that_loaders_write_run() {
+    // Heads folded into the rows.
+    let mut folded = latent("deepseek2");
+    for tensor in &mut folded.tensors {
+        if tensor.dims.len() == 3 {
+            tensor.dims = vec![tensor.dims[0], tensor.dims[1] * tensor.dims[2]];
+        }
+    }
+    // The last block predicts further tokens and is not run.
+    let predicting =
+        latent("deepseek2").u32("deepseek2.nextn_predict_layers", 1).without_tensor("blk.1.attn_norm.weight");
+    for (name, file) in [
+        ("folded heads", folded),
+        ("a predicting block", predicting),
+        ("no multiplier", latent("deepseek2").without("deepseek2.rope.scaling.yarn_log_multiplier")),
+        ("no head_count_kv", latent("deepseek2").without("deepseek2.attention.head_count_kv")),
+        ("a lite file without the key", latent("deepseek2-lite-moe").without("deepseek2.attention.q_lora_rank")),
+    ] {
+        load(&file).and_then(|model| run(&model)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
 }
 
 #[test]

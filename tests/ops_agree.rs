@@ -364,3 +364,160 @@ fn an_infinite_value_of_a_later_row_stays_with_that_row() {
     assert!(out[..7 * 32].iter().all(|x| x.is_finite()));
     assert!(out[7 * 32..].iter().all(|x| x.is_infinite()));
 }
+
+/// Pages of codes, and the pages in single precision that say the same.
+struct Codes {
+    pages: Vec<[(Vec<i8>, Vec<u16>); 2]>,
+    wide: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Codes {
+    fn new(numbers: &mut Numbers, len: usize, shape: &AttentionShape) -> Codes {
+        let (dim_k, dim_v) = (shape.head_dim_k, shape.head_dim_v);
+        let blocks = |dim: usize| dim.div_ceil(Q8_BLOCK);
+        // Slots that nobody has written hold NaN.
+        let page = |dim: usize| (vec![1i8; dim * PAGE], vec![0x7e00u16; blocks(dim) * PAGE]);
+        let mut pages = Vec::new();
+        let mut wide = Vec::new();
+        for position in 0..len {
+            let (number, slot) = (position / PAGE, position % PAGE);
+            if slot == 0 {
+                pages.push([page(dim_k), page(dim_v)]);
+                wide.push((vec![f32::NAN; dim_k * PAGE], vec![f32::NAN; dim_v * PAGE]));
+            }
+            let (k, v) = (numbers.row(dim_k, 1.5), numbers.row(dim_v, 1.0));
+            let ([keys, values], (wide_k, wide_v)) = (&mut pages[number], &mut wide[number]);
+            store_k_q8(Isa::detect(), &mut keys.0, &mut keys.1, slot, &k);
+            store_v_q8(Isa::detect(), &mut values.0, &mut values.1, slot, &v);
+            for d in 0..dim_k {
+                wide_k[d * PAGE + slot] =
+                    f32::from(keys.0[d * PAGE + slot]) * keys.1[d / Q8_BLOCK * PAGE + slot].to_f32();
+                assert!((wide_k[d * PAGE + slot] - k[d]).abs() < 1.5 / 127.0 / 1.9, "a code is the nearest");
+            }
+            for d in 0..dim_v {
+                let scale = values.1[slot * blocks(dim_v) + d / Q8_BLOCK].to_f32();
+                wide_v[slot * dim_v + d] = f32::from(values.0[slot * dim_v + d]) * scale;
+            }
+        }
+        Codes { pages, wide }
+    }
+
+    fn page(&self, page: usize) -> KvSlice<'_> {
+        let [k, v] = &self.pages[page];
+        KvSlice::Q8_0 { k: Q8Rows { codes: &k.0, scales: &k.1 }, v: Q8Rows { codes: &v.0, scales: &v.1 } }
+    }
+
+    fn wide(&self, page: usize) -> KvSlice<'_> {
+        KvSlice::F32 { k: &self.wide[page].0, v: &self.wide[page].1 }
+    }
+}
+
+#[test]
+fn eight_bit_pages_attend_as_the_numbers_that_they_stand_for() {
+    for (shape, first, rows) in [
+        (shape(128, 6, None), 600, 1),
+        (shape(64, 1, None), 70, 3),
+        (shape(64, 3, None), 0, 40),
+        (shape(80, 4, Some(50)), 500, 20),
+        (AttentionShape { head_dim_v: 40, ..shape(24, 2, None) }, 100, 9),
+        (AttentionShape { head_dim_v: 512, ..shape(576, 16, None) }, 130, 2),
+    ] {
+        let mut numbers = Numbers(23);
+        let codes = Codes::new(&mut numbers, first + rows, &shape);
+        let q = numbers.row(rows * shape.group * shape.head_dim_k, 2.0);
+        let out_len = rows * shape.group * shape.head_dim_v;
+        let mut expected = vec![0.0; out_len];
+        let mut scratch = AttentionScratch::new();
+        attend_rows(Isa::SCALAR, &shape, &q, first, &|page| codes.wide(page), &mut scratch, &mut expected);
+        assert!(expected.iter().all(|x| x.is_finite()));
+        for isa in Isa::available() {
+            let mut out = vec![0.0; out_len];
+            attend_rows(isa, &shape, &q, first, &|page| codes.page(page), &mut scratch, &mut out);
+            assert_eq!(bits(&out), bits(&expected), "{shape:?}, {rows} rows from {first}, {}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn eight_bit_codes_are_the_same_at_every_level() {
+    let mut numbers = Numbers(29);
+    for dim in [1, 16, 31, 32, 33, 80, 128, 576] {
+        for size in [1.0, 1e-6, 3e-9, 5e4, 2e7, 1e30] {
+            let mut row = numbers.row(dim, size);
+            for odd in [None, Some(0.0), Some(f32::NAN), Some(f32::NEG_INFINITY)] {
+                if let Some(odd) = odd {
+                    row[dim / 2] = odd;
+                }
+                let stored = |isa: Isa| {
+                    let (mut codes, mut scales) = (vec![5i8; dim * PAGE], vec![7u16; dim.div_ceil(Q8_BLOCK) * PAGE]);
+                    store_k_q8(isa, &mut codes, &mut scales, 9, &row);
+                    let keys = (codes, scales);
+                    let (mut codes, mut scales) = (vec![5i8; dim * PAGE], vec![7u16; dim.div_ceil(Q8_BLOCK) * PAGE]);
+                    store_v_q8(isa, &mut codes, &mut scales, 9, &row);
+                    (keys, (codes, scales))
+                };
+                let (keys, values) = stored(Isa::SCALAR);
+                for (d, x) in row.iter().enumerate() {
+                    let (code, scale) = (keys.0[d * PAGE + 9], keys.1[d / Q8_BLOCK * PAGE + 9].to_f32());
+                    assert_eq!((code, scale.to_bits()), {
+                        let scale = values.1[9 * dim.div_ceil(Q8_BLOCK) + d / Q8_BLOCK].to_f32();
+                        (values.0[9 * dim + d], scale.to_bits())
+                    });
+                    // Within half a step, and a step that is not a normal half is coarse.
+                    let near = (f32::from(code) * scale - x).abs() <= scale * 0.57 || x.abs() < 127.0 * 6.2e-5;
+                    assert!(near || !scale.is_finite(), "{x} became {code} * {scale}");
+                }
+                assert!(keys.0.iter().filter(|&&code| code != 5).count() <= dim, "only one slot is written");
+                for isa in Isa::available() {
+                    assert!(stored(isa) == (keys.clone(), values.clone()), "{dim} values to {size}, {}", isa.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sequences_that_share_pages_get_what_they_get_alone() {
+    for (kv_heads, group, window, shared, lengths) in [
+        (2, 6, None, 8, vec![8 * PAGE + 1, 8 * PAGE + 30, 9 * PAGE + 2]),
+        (1, 3, None, 31, vec![31 * PAGE + 5; 16]),
+        (2, 4, Some(100), 10, vec![10 * PAGE + 7, 11 * PAGE + 40, 10 * PAGE + 8, 12 * PAGE]),
+        (1, 8, None, 3, vec![3 * PAGE, 3 * PAGE - 20, 3 * PAGE + 1]),
+    ] {
+        let shape = shape(32, group, window);
+        let mut numbers = Numbers(31);
+        let common: Vec<Cache<u16>> =
+            (0..kv_heads).map(|_| Cache::new(&mut numbers, shared * PAGE, 0, &shape)).collect();
+        let own: Vec<Vec<Cache<u16>>> = lengths
+            .iter()
+            .map(|&len| (0..kv_heads).map(|_| Cache::new(&mut numbers, len + PAGE, 0, &shape)).collect())
+            .collect();
+        let page = |sequence: usize, head: usize, page: usize| {
+            if page < shared { common[head].page(page) } else { own[sequence][head].page(page) }
+        };
+        let runs: Vec<AttentionRun> = lengths
+            .iter()
+            .enumerate()
+            .map(|(sequence, &len)| AttentionRun { sequence, first_position: len - 1, rows: 1 })
+            .collect();
+        let (q_row, out_row) = (kv_heads * group * 32, kv_heads * group * 32);
+        let q = numbers.row(runs.len() * q_row, 2.0);
+        let mut alone = Vec::new();
+        for (run, q) in runs.iter().zip(q.chunks(q_row)) {
+            for (head, q) in q.chunks(group * 32).enumerate() {
+                let mut out = vec![0.0; group * 32];
+                let pages = |number| page(run.sequence, head, number);
+                attend(Isa::SCALAR, &shape, q, run.first_position, &pages, &mut AttentionScratch::new(), &mut out);
+                alone.extend(out);
+            }
+        }
+        for threads in [1, 3] {
+            let (team, mut buffers) = (Team::new(threads), AttentionBuffers::new());
+            for isa in Isa::available() {
+                let mut out = vec![f32::NAN; runs.len() * out_row];
+                attend_batch(isa, &team, &shape, kv_heads, &runs, &q, &page, &mut buffers, &mut out);
+                assert_eq!(bits(&out), bits(&alone), "{group} queries a head, {threads} threads, {}", isa.name());
+            }
+        }
+    }
+}

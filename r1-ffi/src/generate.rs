@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
+use engine::constraint::Grammar;
 use engine::reasoning::ThinkTags;
 use engine::sampler::SamplerOptions;
 use engine::{GenerateOptions, Model};
@@ -19,6 +20,8 @@ pub const R1_GENERATE_GREEDY: u32 = 1;
 pub const R1_GENERATE_TOKENS: u32 = 2;
 /// Goes on after the model has ended its turn; for measurements.
 pub const R1_GENERATE_IGNORE_END: u32 = 4;
+/// The answer is a JSON object; any one. See `json_schema`.
+pub const R1_GENERATE_JSON: u32 = 8;
 
 /// A thought is open where the prompt leaves one open.
 pub const R1_PHASE_AUTO: i32 = 0;
@@ -87,8 +90,19 @@ pub struct r1_generate_options {
     pub think: *const r1_think_options,
     /// NULL: nothing is defined yet.
     pub reserved: *const c_void,
+    /// What the answer has to be, from the end of the thought on: JSON that this schema, ending with NUL, describes; NULL
+    /// for none. The reply ends where the answer is complete, which `R1_EVENT_COMPLETE` tells. At most one of this, the
+    /// two that follow and `R1_GENERATE_JSON`. A library that was built without grammars gives `R1_ERR_UNSUPPORTED`.
+    pub json_schema: *const c_char,
+    /// A regular expression that the whole answer matches, ending with NUL; NULL for none. See `json_schema`.
+    pub regex: *const c_char,
+    /// A grammar in llguidance's variant of Lark's syntax, ending with NUL; NULL for none. See `json_schema`.
+    pub lark: *const c_char,
+    /// Scripts that the answer is written in, ending with NUL, with commas between them: `latin`, `han`, `Cyrl,Latn`.
+    /// Digits, punctuation and symbols are always allowed. NULL allows all.
+    pub scripts: *const c_char,
 }
-sized!(r1_generate_options, reserved: *const c_void);
+sized!(r1_generate_options, scripts: *const c_char, grown from json_schema);
 
 /// Fills `size` bytes, which is `sizeof(r1_generate_options)`, with the defaults; as `R1_GENERATE_OPTIONS_INIT` does.
 #[unsafe(no_mangle)]
@@ -99,7 +113,7 @@ pub unsafe extern "C" fn r1_generate_options_init(options: *mut r1_generate_opti
 /// The engine's options.
 pub(crate) fn read(caller: &Caller, options: *const r1_generate_options, model: &Model) -> Result<GenerateOptions> {
     let options = caller.options(options)?;
-    let known = R1_GENERATE_GREEDY | R1_GENERATE_TOKENS | R1_GENERATE_IGNORE_END;
+    let known = R1_GENERATE_GREEDY | R1_GENERATE_TOKENS | R1_GENERATE_IGNORE_END | R1_GENERATE_JSON;
     let flags = sized::flags(options.flags, known, "r1_generate_options")?;
     if !options.reserved.is_null() {
         let message = "'reserved' of r1_generate_options asks for something newer than this library";
@@ -113,6 +127,8 @@ pub(crate) fn read(caller: &Caller, options: *const r1_generate_options, model: 
         sampler,
         max_tokens: usize::try_from(options.max_tokens).ok().filter(|count| *count != 0),
         stop: stop.collect::<Result<_>>()?,
+        grammar: grammar(caller, &options, flags)?,
+        scripts: caller.optional(options.scripts, "scripts")?.map(str::parse).transpose()?,
         tags: tags(caller, &options, model)?,
         thought_open: match options.phase {
             R1_PHASE_AUTO => None,
@@ -143,6 +159,21 @@ fn sampler(caller: &Caller, options: &r1_generate_options, flags: u32) -> Result
     };
     sampler.validate()?;
     Ok(sampler)
+}
+
+fn grammar(caller: &Caller, options: &r1_generate_options, flags: u32) -> Result<Option<Grammar>> {
+    let text = |text, name| caller.optional(text, name).map(|text| text.map(str::to_owned));
+    let given = [
+        (flags & R1_GENERATE_JSON != 0).then_some(Grammar::Json),
+        text(options.json_schema, "json_schema")?.map(Grammar::JsonSchema),
+        text(options.regex, "regex")?.map(Grammar::Regex),
+        text(options.lark, "lark")?.map(Grammar::Lark),
+    ];
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (grammar, None) => Ok(grammar),
+        _ => Err(Fail::new(R1_ERR_ARGUMENT, "only one of json_schema, regex, lark and R1_GENERATE_JSON can be given")),
+    }
 }
 
 fn tags(caller: &Caller, options: &r1_generate_options, model: &Model) -> Result<Option<ThinkTags>> {

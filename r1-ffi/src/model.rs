@@ -35,6 +35,10 @@ pub const R1_MODEL_BORROW: u32 = 2;
 /// Uses the weights as they lie in the file or the block instead of copying them into the kernels' layout: loads at
 /// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
 pub const R1_MODEL_IN_PLACE: u32 = 4;
+/// Copies all weights but the experts of a mixture, which stay in the file: for models larger than memory. Without this
+/// flag and `R1_MODEL_IN_PLACE`, as many weights are copied as fit into the memory that is free. Changes no bit of a
+/// result.
+pub const R1_MODEL_EXPERTS_IN_PLACE: u32 = 8;
 
 /// How a model is loaded. All zeros but `struct_size` is right for most hosts.
 #[repr(C)]
@@ -226,11 +230,16 @@ fn servers(list: Option<&str>) -> Vec<String> {
 /// The flags and the engine's options.
 fn read(caller: &Caller, options: *const r1_model_options) -> Result<(u32, ModelOptions)> {
     let options = caller.options(options)?;
-    let flags = sized::flags(options.flags, R1_MODEL_READ | R1_MODEL_BORROW | R1_MODEL_IN_PLACE, "r1_model_options")?;
+    let known = R1_MODEL_READ | R1_MODEL_BORROW | R1_MODEL_IN_PLACE | R1_MODEL_EXPERTS_IN_PLACE;
+    let flags = sized::flags(options.flags, known, "r1_model_options")?;
     let token = cancel::token(options.cancel);
     let progress = progress::hook(options.progress, options.progress_user, options.progress_drop, token.as_ref().ok());
     let load = if flags & R1_MODEL_READ != 0 { LoadMode::Read } else { LoadMode::Map };
-    let repack = if flags & R1_MODEL_IN_PLACE != 0 { Repack::Off } else { Repack::On };
+    let repack = match (flags & R1_MODEL_IN_PLACE != 0, flags & R1_MODEL_EXPERTS_IN_PLACE != 0) {
+        (true, _) => Repack::Off,
+        (false, true) => Repack::AllButExperts,
+        (false, false) => Repack::Auto,
+    };
     let kernels = caller.optional(options.kernels, "kernels")?.map(str::to_owned);
     let text = |pointer, name| Ok::<_, Fail>(caller.optional(pointer, name)?.map(str::to_owned));
     let backend = text(options.backend, "backend")?;

@@ -39,6 +39,8 @@ pub(crate) struct OwnSession {
 pub const R1_CACHE_F16: i32 = 0;
 /// Keys and values in single precision, 4 bytes a value.
 pub const R1_CACHE_F32: i32 = 1;
+/// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
+pub const R1_CACHE_Q8_0: i32 = 2;
 
 /// How a session works. All zeros but `struct_size` is right for most hosts.
 #[repr(C)]
@@ -348,6 +350,7 @@ pub(crate) fn cache(cache: i32) -> Result<CacheType> {
     match cache {
         R1_CACHE_F16 => Ok(CacheType::F16),
         R1_CACHE_F32 => Ok(CacheType::F32),
+        R1_CACHE_Q8_0 => Ok(CacheType::Q8_0),
         _ => Err(Fail::range("cache", format_args!("is {cache}, not one of R1_CACHE_*"))),
     }
 }

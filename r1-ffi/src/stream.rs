@@ -41,8 +41,13 @@ pub const R1_EVENT_ANSWER: i32 = 2;
 pub const R1_EVENT_TOKEN: i32 = 3;
 /// Counts and times. Fields: `prompt_tokens` to `decode_ns`, `charged_tokens` to `answering_ns`.
 pub const R1_EVENT_USAGE: i32 = 4;
-/// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`.
+/// The end; the next call gives `R1_DONE`. Fields: `finish`, `close`, `flags`.
 pub const R1_EVENT_DONE: i32 = 5;
+
+/// In `flags`: the answer satisfies its grammar.
+pub const R1_EVENT_COMPLETE: u32 = 1;
+/// In `flags`: the answer has a grammar and was cut short, so that it does not satisfy it.
+pub const R1_EVENT_INCOMPLETE: u32 = 2;
 
 /// The model ended its turn, or a stop text was reached.
 pub const R1_FINISH_STOP: i32 = 1;
@@ -137,7 +142,7 @@ pub struct r1_event {
     pub decode_ns: u64,
     /// Who chose the token: `R1_PROVENANCE_*`.
     pub provenance: i32,
-    /// 0: none are defined yet.
+    /// `R1_EVENT_COMPLETE`, `R1_EVENT_INCOMPLETE`, or neither where no grammar was given.
     pub flags: u32,
     /// Thought tokens of the prompt that counted against the budget.
     pub charged_tokens: u64,
@@ -278,7 +283,8 @@ impl Reader {
             }
             Event::Done(done) => {
                 self.end();
-                r1_event { finish: finish(done.finish), close: close(done.close), ..r1_event::of(R1_EVENT_DONE) }
+                let (finish, close, flags) = (finish(done.finish), close(done.close), complete(done.complete));
+                r1_event { finish, close, flags, ..r1_event::of(R1_EVENT_DONE) }
             }
             _ => r1_event::of(0),
         }
@@ -351,6 +357,14 @@ pub(crate) fn finish(finish: Finish) -> i32 {
         Finish::Context => R1_FINISH_CONTEXT,
         Finish::Deadline => R1_FINISH_DEADLINE,
         _ => 0,
+    }
+}
+
+pub(crate) fn complete(complete: Option<bool>) -> u32 {
+    match complete {
+        None => 0,
+        Some(true) => R1_EVENT_COMPLETE,
+        Some(false) => R1_EVENT_INCOMPLETE,
     }
 }
 

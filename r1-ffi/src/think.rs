@@ -152,8 +152,11 @@ pub struct r1_think_options {
     pub close_tags: *const *const c_char,
     /// Number of `close_tags` texts.
     pub close_tag_count: usize,
+    /// Scripts that thoughts are written in, as in `r1_generate_options`, which has those of the answer. Texts that you
+    /// give to be written need not keep to them. NULL allows all.
+    pub scripts: *const c_char,
 }
-sized!(r1_think_options, close_tag_count: usize, grown from until);
+sized!(r1_think_options, scripts: *const c_char, grown from until);
 
 /// Fills `size` bytes, which is `sizeof(r1_think_options)`, with the defaults; as `R1_THINK_OPTIONS_INIT` does.
 #[unsafe(no_mangle)]
@@ -235,6 +238,7 @@ pub(crate) fn read(
             (false, true) => ToolInThink::Forbid(tools),
         },
         answering: answering(&options, flags, sampler),
+        scripts: caller.optional(options.scripts, "scripts")?.map(str::parse).transpose()?,
         ..default
     };
     think.validate()?;

@@ -167,7 +167,7 @@ pub struct r1_vote_event {
     pub finish: i32,
     /// Why its thought ended: `R1_CLOSE_*`.
     pub close: i32,
-    /// 0: none are defined yet.
+    /// Whether the sample's answer satisfies its grammar: `R1_EVENT_COMPLETE`, `R1_EVENT_INCOMPLETE`, or neither.
     pub flags: u32,
     /// As in `r1_event`; in `R1_VOTE_DONE` of all samples together, for which the prompt was read once. So with those
     /// that follow.
@@ -367,6 +367,7 @@ impl Texts {
             tokens: sample.usage.generated() as u64,
             finish: stream::finish(sample.finish),
             close: stream::close(sample.close),
+            flags: stream::complete(sample.complete),
             ..r1_vote_event::of(R1_VOTE_SAMPLE).with(&sample.usage)
         }
     }
@@ -432,6 +433,7 @@ impl Reader {
             thought_len,
             counts: self.counts.as_ptr(),
             count_count: self.counts.len() as u64,
+            flags: reply.map_or(0, |reply| stream::complete(reply.complete)),
             sample: reply.map_or(-1, |reply| reply.index as i64),
             votes: result.votes as u64,
             confidence: result.confidence,

@@ -2,11 +2,13 @@
 //! the pages they later write to.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{AttentionConfig, Config};
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::ops::{KvSlice, PAGE};
+use r1_kernels::Isa;
+use r1_kernels::ops::{self, KvSlice, LatentPage, PAGE, Q8_BLOCK, Q8Rows};
 
 /// How cached keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,33 +18,49 @@ pub enum CacheType {
     F16,
     /// Single precision, 4 bytes a value.
     F32,
+    /// Codes of 8 bits and a half-precision scale for each 32 values of a head: 34 bytes for 32 values.
+    Q8_0,
 }
 
 impl CacheType {
-    /// Bytes of one value.
-    pub fn value_bytes(self) -> usize {
+    /// Bytes that a position's key or value of one head takes, `values` numbers.
+    pub fn row_bytes(self, values: usize) -> usize {
         match self {
-            CacheType::F16 => 2,
-            CacheType::F32 => 4,
+            CacheType::F16 => 2 * values,
+            CacheType::F32 => 4 * values,
+            CacheType::Q8_0 => values + 2 * values.div_ceil(Q8_BLOCK),
         }
     }
 }
 
-/// Where each layer's and head's values lie in a page. Per layer and key-value head: keys `[key_dim][PAGE]` (so that
-/// one vector holds one dimension of neighbouring positions), then values `[PAGE][value_dim]`.
+/// Where each layer's and head's values lie in a page. Grouped layers, for each key-value head: keys `[key_dim][PAGE]`
+/// (so that one vector holds one dimension of neighbouring positions), then values `[PAGE][value_dim]`. Latent layers:
+/// rows `[PAGE][row_dim]`, as the values of one head without keys.
+///
+/// Where values are codes, their scales lie in the same order beside them, `[key_dim / 32][PAGE]` and
+/// `[PAGE][value_dim / 32]`, rounded up.
 #[derive(Debug)]
 pub(crate) struct PageLayout {
     layers: Vec<LayerLayout>,
     values: usize,
+    scales: usize,
     kind: CacheType,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct LayerLayout {
     start: usize,
+    scale_start: usize,
     kv_heads: usize,
     key_dim: usize,
     value_dim: usize,
+}
+
+/// Where something of one head lies in a page.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    values: Range<usize>,
+    scales: Range<usize>,
 }
 
 /// [`PAGE`] positions of all layers.
@@ -50,6 +68,7 @@ struct LayerLayout {
 pub(crate) enum Page {
     F16(Vec<u16>),
     F32(Vec<f32>),
+    Q8_0 { codes: Vec<i8>, scales: Vec<u16> },
 }
 
 /// The cache of one sequence.
@@ -67,19 +86,8 @@ pub struct KvCache {
 impl KvCache {
     /// An empty cache for at most `capacity` positions. Pages are allocated as positions arrive.
     pub fn new(config: &Config, kind: CacheType, capacity: usize) -> KvCache {
-        let mut start = 0;
-        let layers = config
-            .layers
-            .iter()
-            .map(|layer| {
-                let a = layer.attention;
-                let layout = LayerLayout { start, kv_heads: a.kv_heads, key_dim: a.key_dim, value_dim: a.value_dim };
-                start += a.kv_heads * (a.key_dim + a.value_dim) * PAGE;
-                layout
-            })
-            .collect();
         KvCache {
-            layout: Arc::new(PageLayout { layers, values: start, kind }),
+            layout: Arc::new(PageLayout::new(config, kind)),
             pages: Vec::new(),
             len: 0,
             capacity,
@@ -179,10 +187,26 @@ impl KvCache {
 
     /// Keys and values of one head in page `page`.
     pub(crate) fn slice(&self, layer: usize, kv_head: usize, page: usize) -> KvSlice<'_> {
-        let (keys, values) = self.layout.ranges(layer, kv_head);
+        let (keys, values) = self.layout.places(layer, kv_head);
         match &*self.pages[page] {
-            Page::F16(data) => KvSlice::F16 { k: &data[keys], v: &data[values] },
-            Page::F32(data) => KvSlice::F32 { k: &data[keys], v: &data[values] },
+            Page::F16(data) => KvSlice::F16 { k: &data[keys.values], v: &data[values.values] },
+            Page::F32(data) => KvSlice::F32 { k: &data[keys.values], v: &data[values.values] },
+            Page::Q8_0 { codes, scales } => KvSlice::Q8_0 {
+                k: Q8Rows { codes: &codes[keys.values], scales: &scales[keys.scales] },
+                v: Q8Rows { codes: &codes[values.values], scales: &scales[values.scales] },
+            },
+        }
+    }
+
+    /// The rows of a latent layer in page `page`.
+    pub(crate) fn latent(&self, layer: usize, page: usize) -> LatentPage<'_> {
+        let (_, rows) = self.layout.places(layer, 0);
+        match &*self.pages[page] {
+            Page::F16(data) => LatentPage::F16(&data[rows.values]),
+            Page::F32(data) => LatentPage::F32(&data[rows.values]),
+            Page::Q8_0 { codes, scales } => {
+                LatentPage::Q8_0(Q8Rows { codes: &codes[rows.values], scales: &scales[rows.scales] })
+            }
         }
     }
 
@@ -190,9 +214,9 @@ impl KvCache {
     #[cfg(feature = "ggml")]
     pub(crate) fn keep_layers(&mut self, layers: usize) {
         if self.pages.is_empty() && layers < self.layout.layers.len() {
-            let values = self.layout.layers[layers].start;
+            let LayerLayout { start: values, scale_start: scales, .. } = self.layout.layers[layers];
             let layers = self.layout.layers[..layers].to_vec();
-            self.layout = Arc::new(PageLayout { layers, values, kind: self.layout.kind });
+            self.layout = Arc::new(PageLayout { layers, values, scales, kind: self.layout.kind });
         }
     }
 
@@ -232,18 +256,75 @@ impl KvCache {
     }
 }
 
-impl PageLayout {
-    /// Value ranges of a head's keys and values in a page.
-    pub(crate) fn ranges(&self, layer: usize, kv_head: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-        let l = self.layers[layer];
-        debug_assert!(kv_head < l.kv_heads);
-        let keys = l.start + kv_head * (l.key_dim + l.value_dim) * PAGE;
-        let values = keys + l.key_dim * PAGE;
-        (keys..values, values..values + l.value_dim * PAGE)
+impl Page {
+    /// Writes a key at `keys`, where columns are positions.
+    pub(crate) fn store_column(&mut self, isa: Isa, keys: Place, slot: usize, key: &[f32]) {
+        match self {
+            Page::F16(data) => ops::store_k(isa, &mut data[keys.values], slot, key),
+            Page::F32(data) => ops::store_k(isa, &mut data[keys.values], slot, key),
+            Page::Q8_0 { codes, scales } => {
+                ops::store_k_q8(isa, &mut codes[keys.values], &mut scales[keys.scales], slot, key);
+            }
+        }
     }
 
-    fn page_bytes(&self) -> usize {
-        self.values * self.kind.value_bytes()
+    /// Writes a value at `values`, where rows are positions.
+    pub(crate) fn store_row(&mut self, isa: Isa, values: Place, slot: usize, value: &[f32]) {
+        match self {
+            Page::F16(data) => ops::store_v(isa, &mut data[values.values], slot, value),
+            Page::F32(data) => ops::store_v(isa, &mut data[values.values], slot, value),
+            Page::Q8_0 { codes, scales } => {
+                ops::store_v_q8(isa, &mut codes[values.values], &mut scales[values.scales], slot, value);
+            }
+        }
+    }
+}
+
+impl PageLayout {
+    /// The layout of the pages of a model's caches.
+    pub(crate) fn new(config: &Config, kind: CacheType) -> PageLayout {
+        let (mut values, mut scales) = (0, 0);
+        let layers = config
+            .layers
+            .iter()
+            .map(|layer| {
+                let (kv_heads, key_dim, value_dim) = match layer.attention {
+                    AttentionConfig::Grouped(a) => (a.kv_heads, a.key_dim, a.value_dim),
+                    AttentionConfig::Latent(a) => (1, 0, a.row_dim()),
+                };
+                let layout = LayerLayout { start: values, scale_start: scales, kv_heads, key_dim, value_dim };
+                values += kv_heads * (key_dim + value_dim) * PAGE;
+                if kind == CacheType::Q8_0 {
+                    scales += kv_heads * (key_dim.div_ceil(Q8_BLOCK) + value_dim.div_ceil(Q8_BLOCK)) * PAGE;
+                }
+                layout
+            })
+            .collect();
+        PageLayout { layers, values, scales, kind }
+    }
+
+    /// Places of a head's keys and values in a page.
+    pub(crate) fn places(&self, layer: usize, kv_head: usize) -> (Place, Place) {
+        let l = self.layers[layer];
+        debug_assert!(kv_head < l.kv_heads);
+        let part = |start: usize, key: usize, value: usize| {
+            let keys = start + kv_head * (key + value) * PAGE;
+            let values = keys + key * PAGE;
+            (keys..values, values..values + value * PAGE)
+        };
+        let (keys, values) = part(l.start, l.key_dim, l.value_dim);
+        let (key_scales, value_scales) =
+            part(l.scale_start, l.key_dim.div_ceil(Q8_BLOCK), l.value_dim.div_ceil(Q8_BLOCK));
+        (Place { values: keys, scales: key_scales }, Place { values, scales: value_scales })
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_bytes(&self) -> usize {
+        match self.kind {
+            CacheType::F16 => 2 * self.values,
+            CacheType::F32 => 4 * self.values,
+            CacheType::Q8_0 => self.values + 2 * self.scales,
+        }
     }
 
     fn new_page(&self) -> Result<Page> {
@@ -256,11 +337,12 @@ impl PageLayout {
         Ok(match self.kind {
             CacheType::F16 => Page::F16(zeroed(self.values)?),
             CacheType::F32 => Page::F32(zeroed(self.values)?),
+            CacheType::Q8_0 => Page::Q8_0 { codes: zeroed(self.values)?, scales: zeroed(self.scales)? },
         })
     }
 }
 
 fn out_of_memory(bytes: usize) -> Error {
     Error::new(ErrorKind::OutOfMemory, format!("no memory for a cache page of {bytes} bytes"))
-        .remedy("use a smaller context or the f16 cache")
+        .remedy("use a smaller context or the q8_0 cache")
 }

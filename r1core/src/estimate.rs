@@ -1,7 +1,7 @@
 //! What a model will need, told from its header alone.
 
-use crate::cache::CacheType;
-use crate::config::Config;
+use crate::cache::{CacheType, PageLayout};
+use crate::config::{AttentionConfig, Config, LayerConfig, UpProjection};
 use crate::gguf::{Gguf, TensorInfo};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::ops::PAGE;
@@ -38,10 +38,11 @@ impl Estimate {
         let all: u64 = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
         // A tied output is a repacked copy of the embedding table.
         let weights = if gguf.tensor("output.weight").is_some() { all - mapped } else { all };
-        let positions = context.div_ceil(PAGE as u64).checked_mul(PAGE as u64);
-        let per_position = (config.cache_values_per_position() * cache.value_bytes()) as u64;
-        let cache = positions
-            .and_then(|p| p.checked_mul(per_position))
+        let weights = weights.saturating_add(transposed_bytes(gguf, config));
+        let page_bytes = PageLayout::new(config, cache).page_bytes() as u64;
+        let cache = context
+            .div_ceil(PAGE as u64)
+            .checked_mul(page_bytes)
             .ok_or_else(|| Error::new(ErrorKind::Argument, format!("a context of {context} is out of range")))?;
         Ok(Estimate { weights, cache, compute: compute_bytes(config), mapped, context })
     }
@@ -52,16 +53,25 @@ impl Estimate {
     }
 }
 
+/// What key projections take that are transposed into floats, beyond their bytes in the file.
+fn transposed_bytes(gguf: &Gguf, config: &Config) -> u64 {
+    let layer = |(il, layer): (usize, &LayerConfig)| {
+        let AttentionConfig::Latent(latent) = layer.attention else { return 0 };
+        let tensor = gguf.tensor(&format!("blk.{il}.attn_kv_b.weight"));
+        let Some(tensor) = tensor.filter(|_| latent.up_projection == UpProjection::Merged) else { return 0 };
+        let keys = tensor.byte_len() / (latent.nope_dim + latent.value_dim) as u64 * latent.nope_dim as u64;
+        let bytes = if matches!(tensor.type_name(), "F16" | "BF16") { 2 } else { 4 };
+        (bytes * (latent.heads * latent.nope_dim * latent.kv_lora_rank) as u64).saturating_sub(keys)
+    };
+    config.layers.iter().enumerate().map(layer).sum()
+}
+
 /// Residual, normed rows, the widest block's buffers, their quantised copies, and one row of logits.
 fn compute_bytes(config: &Config) -> u64 {
     let widest = config
         .layers
         .iter()
-        .map(|layer| {
-            let a = layer.attention;
-            let attention = 2 * a.heads * a.key_dim.max(a.value_dim) + a.kv_heads * (a.key_dim + a.value_dim);
-            attention + layer.feed_forward.inner_values(config.embedding_length)
-        })
+        .map(|layer| layer.attention.inner_values() + layer.feed_forward.inner_values(config.embedding_length))
         .max()
         .unwrap_or(0);
     let row = 2 * config.embedding_length + widest;

@@ -27,9 +27,10 @@
 //! | [`config`] | metadata into checked numbers and a list of layers | `gguf` |
 //! | `weights` | the directory into typed, repacked weights | `gguf`, `config`, kernels |
 //! | [`KvCache`] | a description into memory for keys and values | `config`, kernels |
-//! | [`Model`], [`Runner`] | tokens and caches into logits | all above |
 //! | [`sampler`] | logits into a token | |
-//! | [`reasoning`] | tokens into thoughts and answers | |
+//! | [`constraint`] | scripts and grammars into sets of tokens | `tokenizer`, `sampler` |
+//! | [`Model`], [`Runner`] | tokens and caches into logits | all above |
+//! | [`reasoning`] | tokens into thoughts and answers | `sampler` |
 //! | [`answer`] | a reply's text into an answer that can be compared by value | |
 //! | [`voting`] | answers of many replies into one, with its confidence | |
 //! | [`Session`], [`Chat`] | the loop: prompt, decode, stop, cancel | all above |
@@ -52,12 +53,14 @@ mod cache;
 mod cancel;
 pub mod chat;
 pub mod config;
+pub mod constraint;
 mod device;
 mod error;
 mod estimate;
 #[cfg(feature = "ggml")]
 mod ggml;
 pub mod gguf;
+mod memory;
 mod model;
 mod progress;
 pub mod reasoning;

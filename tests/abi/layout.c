@@ -77,7 +77,8 @@ AT(r1_think_options, until_settled, 176);
 AT(r1_think_options, reserved, 180);
 AT(r1_think_options, close_tags, 184);
 AT(r1_think_options, close_tag_count, 192);
-SIZE(r1_think_options, 200);
+AT(r1_think_options, scripts, 200);
+SIZE(r1_think_options, 208);
 
 AT(r1_generate_options, struct_size, 0);
 AT(r1_generate_options, flags, 4);
@@ -101,7 +102,11 @@ AT(r1_generate_options, think_open, 88);
 AT(r1_generate_options, think_close, 96);
 AT(r1_generate_options, think, 104);
 AT(r1_generate_options, reserved, 112);
-SIZE(r1_generate_options, 120);
+AT(r1_generate_options, json_schema, 120);
+AT(r1_generate_options, regex, 128);
+AT(r1_generate_options, lark, 136);
+AT(r1_generate_options, scripts, 144);
+SIZE(r1_generate_options, 152);
 
 AT(r1_token_logprob, token, 0);
 AT(r1_token_logprob, logprob, 4);

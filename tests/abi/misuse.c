@@ -318,6 +318,9 @@ static void thoughts(void) {
     THINK(R1_ERR_ARGUMENT, until_line, "[");
     THINK(R1_ERR_NULL_ARG, close_tag_count, 1);
     THINK(R1_ERR_ARGUMENT, close_tags, empty; think.close_tag_count = 1);
+    THINK(R1_ERR_ARGUMENT, scripts, "english");
+    THINK(R1_ERR_ARGUMENT, scripts, "");
+    THINK(R1_OK, scripts, "latin, Hani");
     THINK(R1_ERR_VERSION, struct_size, 0);
     THINK(R1_ERR_VERSION, struct_size, offsetof(r1_think_options, until) - 1);
     THINK(R1_ERR_VERSION, struct_size, UINT32_MAX);
@@ -425,7 +428,7 @@ static void votes(void) {
     generate.temperature = (float)NAN;
     EXPECT(R1_ERR_ARGUMENT, r1_chat_vote(chat, "a", 1, &options, &vote, &err));
     generate = defaults();
-    generate.struct_size--;
+    generate.struct_size = offsetof(r1_generate_options, json_schema) - 1;
     EXPECT(R1_ERR_VERSION, r1_session_vote(session, &token, 1, &options, &vote, &err));
     options.struct_size = 3;
     EXPECT(R1_ERR_VERSION, r1_session_vote(session, &token, 1, &options, &vote, &err));

@@ -22,6 +22,8 @@ FORMATS = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
     "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [],
+    "IQ1_S": [0], "IQ1_M": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0],
+    "TQ1_0": [52], "TQ2_0": [64],
 }
 
 # Zeros, subnormals, the smallest normals, ones and the largest values, of both signs.
@@ -41,6 +43,11 @@ def blocks(name: str, count: int, rng: np.random.Generator) -> np.ndarray:
         return with_edges(bits, EDGES_F32 >> 16, 0).astype("<u2").view(np.uint8).reshape(count, 2)
     if name == "MXFP4":
         out[:, 0] = with_edges(out[:, 0], EDGES_E8M0, 0)
+    if name == "IQ1_M":
+        # The scale is in the high nibbles of the last four u16.
+        bits = with_edges(finite(rng.integers(0, 1 << 16, count, dtype=np.uint16), 0x7C00), EDGES_F16, 0)
+        for nibble, at in enumerate(range(49, 57, 2)):
+            out[:, at] = out[:, at] & 15 | (bits >> 4 * nibble & 15) << 4
     for i, at in enumerate([0] if name == "F16" else FORMATS[name]):
         bits = finite(rng.integers(0, 1 << 16, count, dtype=np.uint16), 0x7C00)
         # The second scale of a block meets the edge cases in another order.

@@ -9,6 +9,8 @@ use r1core::reasoning::{Boundary, Ramp, Sign, Until};
 use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, ThinkOptions};
 
 use crate::eval::EvalArgs;
+use crate::output::Outcome;
+use crate::rules::RuleArgs;
 use crate::vote::VoteArgs;
 
 /// Run reasoning models of the DeepSeek-R1 family from GGUF files.
@@ -72,7 +74,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
     /// Whether weights are copied into the kernels' layout
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::On)]
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::Auto)]
     pub(crate) repack: RepackArg,
 }
 
@@ -90,8 +92,12 @@ pub(crate) struct GgmlArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum RepackArg {
+    /// Copy as many as fit into free memory: all, all but the experts, or none
+    Auto,
     /// Copy them: the fastest, for memory of the size of the file
     On,
+    /// Copy all but the experts of a mixture: for models larger than memory
+    AllButExperts,
     /// Use them as they lie in the file: starts at once, shares its memory with other processes
     Off,
 }
@@ -108,6 +114,9 @@ pub(crate) enum Load {
 pub(crate) enum Cache {
     /// Half precision
     F16,
+    /// 8-bit codes with a scale for each 32: about half the memory of f16
+    #[value(name = "q8_0")]
+    Q8_0,
     /// Single precision
     F32,
 }
@@ -255,6 +264,8 @@ pub(crate) struct ReplyArgs {
     #[command(flatten)]
     pub(crate) think: ThinkArgs,
     #[command(flatten)]
+    pub(crate) rules: RuleArgs,
+    #[command(flatten)]
     pub(crate) template: TemplateChoice,
 }
 
@@ -361,6 +372,9 @@ pub(crate) struct BenchArgs {
     /// Positions in the cache before the decode test starts
     #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
     pub(crate) depth: usize,
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
+    pub(crate) cache: Cache,
     /// Times that each test runs; the median counts
     #[arg(short = 'r', long, value_name = "N", default_value_t = 3)]
     pub(crate) repeat: usize,
@@ -431,7 +445,9 @@ fn history(text: &str) -> Result<HistoryThoughts, String> {
 impl From<RepackArg> for Repack {
     fn from(repack: RepackArg) -> Self {
         match repack {
+            RepackArg::Auto => Repack::Auto,
             RepackArg::On => Repack::On,
+            RepackArg::AllButExperts => Repack::AllButExperts,
             RepackArg::Off => Repack::Off,
         }
     }
@@ -450,6 +466,7 @@ impl From<Cache> for CacheType {
     fn from(cache: Cache) -> Self {
         match cache {
             Cache::F16 => CacheType::F16,
+            Cache::Q8_0 => CacheType::Q8_0,
             Cache::F32 => CacheType::F32,
         }
     }
@@ -468,8 +485,10 @@ impl From<Cut> for Boundary {
 }
 
 impl ReplyArgs {
-    pub(crate) fn options(&self) -> GenerateOptions {
-        GenerateOptions { think: self.think.options(), ..self.sampling.options() }
+    pub(crate) fn options(&self) -> Outcome<GenerateOptions> {
+        let mut options = GenerateOptions { think: self.think.options(), ..self.sampling.options() };
+        self.rules.apply(&mut options)?;
+        Ok(options)
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
     }
     let mut bench = Bench {
         runner: Runner::new(&model, args.model.threads.map(usize::from), interrupt::token()),
+        cache: args.cache.into(),
         repeat: args.repeat,
         model,
     };
@@ -46,6 +47,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
 struct Bench {
     model: Model,
     runner: Runner,
+    cache: CacheType,
     repeat: usize,
 }
 
@@ -83,7 +85,7 @@ impl Bench {
     }
 
     fn cache(&self, capacity: usize) -> KvCache {
-        KvCache::new(self.model.config(), CacheType::F16, capacity)
+        KvCache::new(self.model.config(), self.cache, capacity)
     }
 
     fn fill(&mut self, cache: &mut KvCache, count: usize, last: Wanted) -> Outcome {

@@ -14,7 +14,7 @@ pub(crate) fn run(args: &ChatArgs) -> Outcome {
     let session = model.session(open::session_options(&args.reply.model, Some(&args.reply.session)))?;
     let mut chat = Chat::new(session, run::chat_options(&args.reply.template)?)?;
     run::warn(&chat);
-    let options = args.reply.options();
+    let options = args.reply.options()?;
     let prompt = if io::stdin().is_terminal() { "> " } else { "" };
     if !prompt.is_empty() {
         eprintln!("Ctrl-C asks for the answer now, a second one stops the reply; an empty line or Ctrl-D leaves.");

@@ -16,6 +16,7 @@ mod logits;
 mod open;
 mod output;
 mod perplexity;
+mod rules;
 mod run;
 mod template;
 mod tokenize;

@@ -154,6 +154,9 @@ pub(crate) fn report_unfinished(done: Done) {
         Finish::Context => eprintln!("r1: stopped because the context is full (raise it with -c)"),
         _ => {}
     }
+    if done.complete == Some(false) {
+        eprintln!("r1: the answer is not complete: it was cut short before it satisfied its grammar");
+    }
 }
 
 fn event_json(event: &Event) -> Option<Value> {
@@ -161,7 +164,13 @@ fn event_json(event: &Event) -> Option<Value> {
         Event::Thought(text) => json!({"type": "thought", "text": text}),
         Event::Answer(text) => json!({"type": "answer", "text": text}),
         Event::Usage(usage) => usage_json(usage),
-        Event::Done(done) => json!({"type": "done", "finish": done.finish.as_str(), "close": done.close.as_str()}),
+        Event::Done(done) => {
+            let mut value = json!({"type": "done", "finish": done.finish.as_str(), "close": done.close.as_str()});
+            if let Some(complete) = done.complete {
+                value["complete"] = complete.into();
+            }
+            value
+        }
         _ => return None,
     })
 }

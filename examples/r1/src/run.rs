@@ -13,7 +13,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let prompt = prompt(args)?;
     let model = open::model(&args.reply.model)?;
     let mut session = model.session(open::session_options(&args.reply.model, Some(&args.reply.session)))?;
-    let options = args.reply.options();
+    let options = args.reply.options()?;
     let vote = args.vote.options(&options);
     let display = Display::new(args.json);
     if args.raw {

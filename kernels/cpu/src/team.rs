@@ -3,8 +3,10 @@
 //! A decode step is some 150 short parallel regions with microseconds between them, so the hand-over has to cost far
 //! less than a system call: workers spin for a moment before they sleep. On a busy machine a worker may be off its core
 //! when a region opens; nobody waits for it. The caller takes tasks like everyone else and waits only for workers that
-//! have *entered* the region, so a region never takes longer than the caller alone would need, plus one task.
+//! have *entered* the region, so a region never takes longer than the caller alone would need, plus one task. A worker
+//! that lost its core inside a region is left out of the next ones (`pace.rs`).
 
+use crate::pace::{Laps, Pace};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -52,7 +54,7 @@ thread_local! {
 pub struct Team {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    turn: Mutex<()>,
+    turn: Mutex<Pace>,
 }
 
 /// Keeps two hot words out of one cache line (and out of the pair that the prefetcher fetches).
@@ -81,6 +83,9 @@ struct Shared {
     sleepers: AtomicUsize,
     bed: Mutex<()>,
     bell: Condvar,
+    /// How many workers may enter regions, those with the lowest numbers; the others wait at the gate.
+    limit: AtomicUsize,
+    gate: Condvar,
     /// Set by anyone to have the tasks dropped that nobody has begun.
     stop: Arc<AtomicBool>,
     /// Whether tasks were dropped for it.
@@ -110,16 +115,19 @@ impl Team {
             sleepers: AtomicUsize::new(0),
             bed: Mutex::new(()),
             bell: Condvar::new(),
+            limit: AtomicUsize::new(usize::MAX),
+            gate: Condvar::new(),
             stop,
             dropped: AtomicBool::new(false),
         });
-        let workers = (1..threads.clamp(1, 256))
+        let workers: Vec<JoinHandle<()>> = (1..threads.clamp(1, 256))
             .map_while(|worker| {
                 let shared = Arc::clone(&shared);
-                thread::Builder::new().name(format!("r1-worker-{worker}")).spawn(move || shared.serve()).ok()
+                thread::Builder::new().name(format!("r1-worker-{worker}")).spawn(move || shared.serve(worker)).ok()
             })
             .collect();
-        Team { shared, workers, turn: Mutex::new(()) }
+        let pace = Pace::new(workers.len());
+        Team { shared, workers, turn: Mutex::new(pace) }
     }
 
     /// The number of threads that work on a region, the caller included.
@@ -144,17 +152,33 @@ impl Team {
         if tasks <= 1 || self.workers.is_empty() || IN_TASK.get() {
             return (0..tasks).take_while(|_| !self.shared.stopped()).for_each(task);
         }
-        let turn = lock(&self.turn);
+        let mut pace = lock(&self.turn);
+        let workers = pace.begin(Instant::now);
+        self.shared.admit(workers);
         let task: &Task<'_> = &task;
         // SAFETY: only the lifetime changes. Workers use the reference between entering and leaving the region, and
         // `close` below returns when the region is shut and the last worker has left. Nothing between here and there
         // unwinds: `work` catches the panics of the tasks.
         let task = unsafe { std::mem::transmute::<&Task<'_>, &'static Task<'static>>(task) };
         let job = Job { task, tasks };
-        self.shared.open(job);
-        self.shared.work(job);
-        let panic = self.shared.close();
-        drop(turn);
+        if workers == 0 {
+            self.shared.next.0.store(0, Ordering::Relaxed);
+            self.shared.work(job, &mut || {});
+        } else {
+            let mut laps = Laps::default();
+            let mut last = Instant::now();
+            self.shared.open(job);
+            self.shared.work(job, &mut || {
+                let now = Instant::now();
+                laps.add(now - std::mem::replace(&mut last, now));
+            });
+            self.shared.close();
+            let end = Instant::now();
+            laps.waited = end - last;
+            pace.end(laps, end);
+        }
+        let panic = lock(&self.shared.panic).take();
+        drop(pace);
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
@@ -183,6 +207,7 @@ impl Drop for Team {
     fn drop(&mut self) {
         self.shared.state.0.fetch_add(REGION | STOP, Ordering::SeqCst);
         self.shared.ring();
+        self.shared.admit(usize::MAX);
         for worker in self.workers.drain(..) {
             // A worker catches the panics of its tasks, so there is nothing to report.
             let _ = worker.join();
@@ -210,8 +235,8 @@ impl Shared {
         }
     }
 
-    /// Takes tasks until there are none left.
-    fn work(&self, job: Job) {
+    /// Takes tasks until there are none left; calls `done` after each.
+    fn work(&self, job: Job, done: &mut dyn FnMut()) {
         IN_TASK.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             loop {
@@ -220,6 +245,7 @@ impl Shared {
                     break;
                 }
                 (job.task)(task);
+                done();
             }
         }));
         IN_TASK.set(false);
@@ -245,26 +271,46 @@ impl Shared {
     }
 
     /// Shuts the region and waits for the workers inside.
-    fn close(&self) -> Option<Box<dyn Any + Send>> {
+    fn close(&self) {
         if self.state.0.fetch_and(!OPEN, Ordering::AcqRel) & INSIDE > 0 {
             look(None, || (self.state.0.load(Ordering::Acquire) & INSIDE == 0).then_some(()));
         }
-        lock(&self.panic).take()
     }
 
-    /// A worker's life.
-    fn serve(&self) {
+    /// Lets that many workers into regions.
+    fn admit(&self, workers: usize) {
+        if self.limit.swap(workers, Ordering::Relaxed) < workers {
+            // Nobody is between a look at the limit and its sleep while the lock is held.
+            drop(lock(&self.bed));
+            self.gate.notify_all();
+        }
+    }
+
+    /// Waits until worker number `worker` may enter regions.
+    fn await_admission(&self, worker: usize) {
+        if worker <= self.limit.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut bed = lock(&self.bed);
+        while worker > self.limit.load(Ordering::Relaxed) {
+            bed = self.gate.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The life of worker number `worker`; the first is 1.
+    fn serve(&self, worker: usize) {
         let mut seen = 0;
         loop {
+            self.await_admission(worker);
             let state = self.await_news(seen);
             seen = state / REGION;
             if state & STOP != 0 {
                 return;
             }
-            if self.enter(state) {
+            if worker <= self.limit.load(Ordering::Relaxed) && self.enter(state) {
                 // SAFETY: this worker is inside, so the caller keeps `job` as it is until `leave`.
                 if let Some(job) = unsafe { *self.job.get() } {
-                    self.work(job);
+                    self.work(job, &mut || {});
                 }
                 self.leave();
             }
@@ -406,14 +452,37 @@ mod tests {
     #[test]
     fn sleeping_workers_wake_for_the_next_region() {
         let team = Team::new(3);
-        for _ in 0..5 {
+        // On a busy machine a worker may come too late, or be left out for a while.
+        let all_take_part = (0..1000).any(|_| {
             thread::sleep(Duration::from_millis(2));
-            // Three tasks that wait for each other need three threads at once.
-            let barrier = std::sync::Barrier::new(3);
+            let threads = Mutex::new(std::collections::HashSet::new());
             team.run(3, |_| {
-                barrier.wait();
+                thread::sleep(Duration::from_millis(2));
+                lock(&threads).insert(thread::current().id());
             });
+            lock(&threads).len() == 3
+        });
+        assert!(all_take_part);
+    }
+
+    #[test]
+    fn workers_that_are_left_out_come_back_and_end() {
+        let team = Team::new(3);
+        let lost = Laps { waited: Duration::from_secs(1), ..Laps::default() };
+        let missed = || lock(&team.turn).end(lost, Instant::now());
+        for _ in 0..3 {
+            for _ in 0..5 {
+                let sum = AtomicUsize::new(0);
+                team.run(100, |task| {
+                    sum.fetch_add(task, Ordering::Relaxed);
+                });
+                assert_eq!(sum.into_inner(), 4950);
+                missed();
+            }
+            // Longer than a rest.
+            thread::sleep(Duration::from_millis(60));
         }
+        team.run(10, |_| {});
     }
 
     #[test]

@@ -9,6 +9,8 @@ use r1_kernels::ops::RopeKind;
 pub struct Architecture {
     /// The value of `general.architecture`, also the prefix of the architecture's own keys.
     pub name: &'static str,
+    /// How its heads see other positions.
+    pub attention: AttentionKind,
     /// Which elements of a head rotate together.
     pub rope: RopeKind,
     /// Query, key and value projections have biases.
@@ -23,6 +25,8 @@ pub struct Architecture {
     pub scaled_embedding: bool,
     /// Some layers see only a window of positions and rotate with a base of their own.
     pub windows: Option<Windows>,
+    /// Every layer of this number does not rotate queries and keys at all: 4 means the 4th, the 8th ...
+    pub unrotated: Option<usize>,
     /// How experts are used where the file names some; `None` where the architecture has none.
     pub experts: Option<ExpertRule>,
 }
@@ -38,6 +42,15 @@ pub struct ExpertRule {
     pub width_of_all: bool,
     /// The shared expert has a gate of its own, and the width `feed_forward_length`.
     pub shared_gate: bool,
+}
+
+/// The kinds of attention blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionKind {
+    /// Groups of query heads share key and value heads.
+    Grouped,
+    /// Multi-head latent attention: all heads share one compressed row a position.
+    Latent,
 }
 
 /// The activation inside `down(activation(gate(x)) * up(x))`.
@@ -60,6 +73,7 @@ pub struct Windows {
 
 const PLAIN: Architecture = Architecture {
     name: "",
+    attention: AttentionKind::Grouped,
     rope: RopeKind::Neox,
     qkv_bias: false,
     qk_norm: false,
@@ -67,6 +81,7 @@ const PLAIN: Architecture = Architecture {
     gate: Gate::Silu,
     scaled_embedding: false,
     windows: None,
+    unrotated: None,
     experts: None,
 };
 
@@ -91,6 +106,9 @@ pub const ARCHITECTURES: &[Architecture] = &[
         experts: Some(ExpertRule { width_of_all: true, ..SOFTMAX }),
         ..PLAIN
     },
+    Architecture { name: "smollm3", rope: RopeKind::Norm, unrotated: Some(4), ..PLAIN },
+    Architecture { name: "glm4", rope: RopeKind::Norm, post_norms: true, ..PLAIN },
+    Architecture { name: "phi3", ..PLAIN },
     Architecture {
         name: "gemma3",
         qk_norm: true,
@@ -98,6 +116,19 @@ pub const ARCHITECTURES: &[Architecture] = &[
         gate: Gate::Gelu,
         scaled_embedding: true,
         windows: Some(Windows { period: 6, rope_base: 10_000.0 }),
+        ..PLAIN
+    },
+    Architecture {
+        name: "deepseek",
+        rope: RopeKind::Norm,
+        experts: Some(ExpertRule { normalise: false, ..SOFTMAX }),
+        ..PLAIN
+    },
+    Architecture {
+        name: "deepseek2",
+        attention: AttentionKind::Latent,
+        rope: RopeKind::Norm,
+        experts: Some(ExpertRule { normalise: false, ..SOFTMAX }),
         ..PLAIN
     },
 ];

@@ -72,10 +72,7 @@ impl Engine {
         let slots = Slots::default();
         slots.grow(1);
         let on_devices = model.config.layers.get(model.cpu_layers..).unwrap_or_default();
-        let position_bytes = on_devices
-            .iter()
-            .map(|l| l.attention.kv_heads * (l.attention.key_dim + l.attention.value_dim) * size_of::<u16>())
-            .sum();
+        let position_bytes = on_devices.iter().map(|l| l.attention.cache_values() * size_of::<u16>()).sum();
         let state = Mutex::new(State { stages, stride: CELLS, hidden: Vec::new() });
         let shared = Arc::new(Shared { slots, position_bytes, model: Arc::clone(model), state });
         Ok(Engine { model: Arc::clone(model), shared, logits })

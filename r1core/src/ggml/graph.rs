@@ -3,8 +3,8 @@
 use r1_ggml::{Backend, Glu, GraphBuilder, RopeMode, RopeParameters, Tensor, Type};
 
 use super::stage::Cache;
-use super::weights::{LayerTensors, Linear, Part, StageWeights};
-use crate::config::{AttentionConfig, Config, Gate};
+use super::weights::{LayerTensors, Linear, Part, StageWeights, grouped};
+use crate::config::{Config, Gate, GroupedConfig};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::ops::{RopeKind, RopeScaling};
 
@@ -96,7 +96,7 @@ pub(super) fn record(
     let mut masks: Vec<(Option<usize>, Tensor)> = Vec::new();
     let layers = config.layers.get(weights.layers.clone()).unwrap_or_default();
     for layer in layers {
-        let window = layer.attention.window;
+        let window = grouped(&layer.attention)?.window;
         if !masks.iter().any(|(known, _)| *known == window) {
             let dims = [shape.cells as i64, shape.tokens as i64, 1, shape.streams as i64];
             masks.push((window, g.input(Type::F16, dims)?));
@@ -112,7 +112,7 @@ pub(super) fn record(
     let mut ends = false;
     for (i, (layer, tensors)) in layers.iter().zip(&weights.blocks).enumerate() {
         let normed = norm(&mut g, &x, &tensors.attention_norm, config.norm_eps)?;
-        let a = &layer.attention;
+        let a = grouped(&layer.attention)?;
         let Some(queries) = project(&mut g, config, weights, a, tensors, &normed, &inputs, cache, i)? else {
             return Err(Error::new(ErrorKind::Internal, "a layer without queries"));
         };
@@ -192,7 +192,7 @@ fn project(
     g: &mut GraphBuilder,
     config: &Config,
     weights: &StageWeights,
-    a: &AttentionConfig,
+    a: &GroupedConfig,
     tensors: &LayerTensors,
     normed: &Tensor,
     inputs: &Inputs<'_>,
@@ -250,7 +250,7 @@ fn project(
 #[expect(clippy::too_many_arguments, reason = "the block's inputs, each a noun of its own")]
 fn attend(
     g: &mut GraphBuilder,
-    a: &AttentionConfig,
+    a: &GroupedConfig,
     cache: &Cache,
     layer: usize,
     shape: Shape,

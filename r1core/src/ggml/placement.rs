@@ -104,6 +104,5 @@ fn budget(device: &Device) -> u64 {
 fn layer_bytes(gguf: &Gguf, config: &Config, il: usize) -> u64 {
     let prefix = format!("blk.{il}.");
     let weights: u64 = gguf.tensors().iter().filter(|t| t.name().starts_with(&prefix)).map(TensorInfo::byte_len).sum();
-    let a = &config.layers[il].attention;
-    weights + (a.kv_heads * (a.key_dim + a.value_dim)) as u64 * 2 * POSITIONS
+    weights + config.layers[il].attention.cache_values() as u64 * 2 * POSITIONS
 }

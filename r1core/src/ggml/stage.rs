@@ -4,6 +4,7 @@ use r1_ggml::{Allocator, Backend, Graph, GraphBuilder, StoreBuilder, Tensor, Typ
 
 use super::graph::{Entry, Ports, Shape, record};
 use super::weights::StageWeights;
+use super::weights::grouped;
 use crate::config::Config;
 use crate::{Error, ErrorKind, Result};
 
@@ -227,7 +228,7 @@ impl Cache {
         let layers = config.layers.get(weights.layers.clone()).unwrap_or_default();
         let mut builder = StoreBuilder::new();
         for layer in layers {
-            let a = &layer.attention;
+            let a = grouped(&layer.attention)?;
             builder.add("keys", Type::F16, [(a.kv_heads * a.key_dim) as i64, rows as i64, 1, 1]);
             builder.add("values", Type::F16, [(a.kv_heads * a.value_dim) as i64, rows as i64, 1, 1]);
         }

@@ -8,7 +8,7 @@ use r1_ggml::{Device, Store, StoreBuilder, Tensor, Type};
 use super::placement::{Request, share};
 use super::{Engine, Found};
 use crate::cancel::CancelToken;
-use crate::config::{AttentionConfig, Config, FeedForward, FeedForwardConfig};
+use crate::config::{AttentionConfig, Config, FeedForward, FeedForwardConfig, GroupedConfig};
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
 use crate::weights::check_shape;
@@ -184,7 +184,7 @@ impl<'a> Loader<'a> {
         let mut indices = Vec::with_capacity(layers.len());
         for il in layers.clone() {
             let Some(layer) = self.config.layers.get(il) else { continue };
-            indices.push(self.layer(&mut list, il, d, &layer.attention, &layer.feed_forward)?);
+            indices.push(self.layer(&mut list, il, d, grouped(&layer.attention)?, &layer.feed_forward)?);
         }
         let factors = self.config.ropes.iter().find_map(|rope| rope.factors.clone());
         let rope_factors = factors.map(|values| list.values("rope_freqs", values));
@@ -251,7 +251,7 @@ impl<'a> Loader<'a> {
         list: &mut List<'a>,
         il: usize,
         d: usize,
-        a: &AttentionConfig,
+        a: &GroupedConfig,
         f: &FeedForwardConfig,
     ) -> Result<LayerIndex> {
         let name = |part: &str| format!("blk.{il}.{part}");
@@ -286,7 +286,7 @@ impl<'a> Loader<'a> {
         list: &mut List<'a>,
         il: usize,
         d: usize,
-        a: &AttentionConfig,
+        a: &GroupedConfig,
     ) -> Result<Vec<(LinearIndex, Vec<Part>)>> {
         let name = |part: &str| format!("blk.{il}.{part}");
         let sizes = [
@@ -436,6 +436,17 @@ impl List<'_> {
         let len = values.len() as i64;
         self.sources.push(Source::Values(values));
         self.builder.add(name, Type::F32, [len, 1, 1, 1])
+    }
+}
+
+/// The numbers of grouped attention, the kind that devices run.
+pub(super) fn grouped(attention: &AttentionConfig) -> Result<&GroupedConfig> {
+    match attention {
+        AttentionConfig::Grouped(grouped) => Ok(grouped),
+        AttentionConfig::Latent(_) => {
+            Err(Error::new(ErrorKind::Unsupported, "latent attention (DeepSeek V2 and V3) runs on the CPU only")
+                .remedy("run on the CPU"))
+        }
     }
 }
 

@@ -16,6 +16,31 @@ impl Mapping {
         unsafe { memmap2::Mmap::map(file) }.map(Self)
     }
 
+    /// Takes pages out of this process; the next look brings them back from the system's cache or the file.
+    pub(super) fn release(&self, range: std::ops::Range<usize>) {
+        #[cfg(unix)]
+        if range.start < range.end && range.end <= self.0.len() {
+            // SAFETY: the mapping is of a file and never written, so a page that is dropped comes back with the same
+            // bytes. Advice that the system does not take changes nothing.
+            let _ = unsafe {
+                self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.end - range.start)
+            };
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
+    /// Has the system begin to read pages that are not in memory; returns at once.
+    pub(super) fn prefetch(&self, range: std::ops::Range<usize>) {
+        #[cfg(unix)]
+        if range.start < range.end && range.end <= self.0.len() {
+            // Advice that the system does not take changes nothing.
+            let _ = self.0.advise_range(memmap2::Advice::WillNeed, range.start, range.end - range.start);
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -61,6 +61,16 @@ impl Part {
         self.source.bytes()
     }
 
+    /// Lets the system take back the memory behind some bytes.
+    pub(super) fn release(&self, range: Range<u64>) {
+        self.source.release(range);
+    }
+
+    /// Has the system begin to read some bytes.
+    pub(super) fn prefetch(&self, range: Range<u64>) {
+        self.source.prefetch(range);
+    }
+
     /// Fills `out` from position `offset`.
     pub(super) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.source.read_exact_at(out, offset)

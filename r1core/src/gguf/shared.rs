@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Gguf, TensorInfo};
+use super::{Gguf, Part, TensorInfo};
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::SharedBytes;
 
@@ -21,6 +21,26 @@ impl AsRef<[u8]> for PartBytes {
 }
 
 impl Gguf {
+    /// Lets the system take back the memory behind some bytes of a tensor, which will hardly be looked at again. They
+    /// stay readable.
+    pub(crate) fn release(&self, tensor: &TensorInfo, range: Range<u64>) {
+        if let Some((part, range)) = self.bounds(tensor, range) {
+            part.release(range);
+        }
+    }
+
+    /// Has the system begin to read some bytes of a tensor where they are mapped and not in memory yet.
+    pub(crate) fn prefetch(&self, tensor: &TensorInfo, range: Range<u64>) {
+        if let Some((part, range)) = self.bounds(tensor, range) {
+            part.prefetch(range);
+        }
+    }
+
+    fn bounds(&self, tensor: &TensorInfo, range: Range<u64>) -> Option<(&Part, Range<u64>)> {
+        let part = self.parts().get(tensor.part())?;
+        Some((part, tensor.offset.checked_add(range.start)?..tensor.offset.checked_add(range.end)?))
+    }
+
     /// The bytes of a tensor, as a range of bytes that may be kept: of the mapping or the memory block where there is
     /// one, else of a copy that is read now.
     pub(crate) fn shared(self: &Arc<Self>, tensor: &TensorInfo) -> Result<(SharedBytes, Range<usize>)> {

@@ -47,6 +47,20 @@ impl Source {
         }
     }
 
+    /// Lets the system take back the memory behind some bytes; they stay readable.
+    pub(super) fn release(&self, range: Range<u64>) {
+        if let (Source::Map(mapping), Ok(start), Ok(end)) = (self, range.start.try_into(), range.end.try_into()) {
+            mapping.release(start..end);
+        }
+    }
+
+    /// Has the system begin to read some bytes that it will be asked for soon.
+    pub(super) fn prefetch(&self, range: Range<u64>) {
+        if let (Source::Map(mapping), Ok(start), Ok(end)) = (self, range.start.try_into(), range.end.try_into()) {
+            mapping.prefetch(start..end);
+        }
+    }
+
     fn borrow(&self, range: Range<u64>) -> io::Result<&[u8]> {
         let bytes = self.bytes().unwrap_or_default();
         let start = usize::try_from(range.start).map_err(|_| io::ErrorKind::UnexpectedEof)?;

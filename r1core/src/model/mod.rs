@@ -13,7 +13,9 @@ use std::sync::Arc;
 use crate::cancel::CancelToken;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
+use crate::constraint::{Constraints, Grammar, Parser, ScriptLock, Scripts};
 use crate::gguf::{Gguf, LoadMode};
+use crate::memory;
 use crate::progress::ProgressFn;
 use crate::reasoning::ThinkTags;
 use crate::tokenizer::Tokenizer;
@@ -26,7 +28,7 @@ use r1_kernels::{Isa, Level, ops::Rope};
 pub struct ModelOptions {
     /// How the file is read; mapped by default.
     pub load: LoadMode,
-    /// Whether the weights are copied into the kernels' layout; they are by default.
+    /// Whether the weights are copied into the kernels' layout; by default as many as memory allows.
     pub repack: Repack,
     /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
     /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
@@ -76,6 +78,8 @@ struct Inner {
     template: Option<String>,
     name: Option<String>,
     isa: Isa,
+    constraints: Constraints,
+    repack: Repack,
 }
 
 impl Model {
@@ -123,8 +127,9 @@ impl Model {
         let cpu_layers = devices.as_ref().map_or(config.layers.len(), |devices| devices.cpu_layers);
         #[cfg(not(feature = "ggml"))]
         let cpu_layers = only_cpu(&config, options)?;
+        let repack = options.repack.resolve(&gguf, memory::available());
         let (cancel, progress) = (&options.cancel, options.progress.as_ref());
-        let weights = Weights::load(&gguf, &config, cpu_layers, isa, options.repack, cancel, progress)?;
+        let weights = Weights::load(&gguf, &config, cpu_layers, isa, repack, cancel, progress)?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
         Ok(Model {
             inner: Arc::new(Inner {
@@ -137,6 +142,8 @@ impl Model {
                 template,
                 name,
                 isa,
+                repack,
+                constraints: Constraints::default(),
             }),
         })
     }
@@ -175,9 +182,24 @@ impl Model {
         ThinkTags::find(&|text| self.tokenizer().special_id(text), self.template_text())
     }
 
+    /// The lock to some scripts, made once and shared.
+    pub(crate) fn script_lock(&self, scripts: &Scripts) -> Arc<ScriptLock> {
+        self.inner.constraints.lock(self.tokenizer(), self.config().vocabulary, scripts)
+    }
+
+    /// A parser at the beginning of a text of this grammar.
+    pub(crate) fn parser(&self, grammar: &Grammar) -> Result<Parser> {
+        self.inner.constraints.parser(self.tokenizer(), grammar)
+    }
+
     /// The kernels that run.
     pub fn kernels(&self) -> &'static str {
         self.inner.isa.name()
+    }
+
+    /// Where the weights live: what was asked for, or what [`Repack::Auto`] chose.
+    pub fn repack(&self) -> Repack {
+        self.inner.repack
     }
 
     /// Memory that the weights take, in bytes: those repacked for the CPU (none where they stay in the file,

@@ -1,5 +1,6 @@
 //! Projections: rows of activations times weight matrices that share them.
 
+use super::runner::rows_of_task;
 use crate::weights::Linear;
 use r1_kernels::{ActivationKind, Activations, Isa, Job, Team, matmul_group, ops};
 
@@ -50,7 +51,7 @@ impl Projector {
                 .collect();
             matmul_group(isa, team, &mut jobs);
         }
-        outputs.iter_mut().for_each(|(linear, out)| add_bias(isa, linear, out));
+        outputs.iter_mut().for_each(|(linear, out)| add_bias(isa, team, linear, out));
     }
 
     /// Every projection of `routed` in one parallel region (one for each kind of activations). Neighbours with the same
@@ -92,7 +93,7 @@ impl Projector {
         if routed.iter().any(|r| r.outputs.iter().any(|(linear, _)| linear.bias.is_some())) {
             team.for_each_chunk(routed, 1, |_, routed| {
                 for (linear, out) in routed.iter_mut().flat_map(|r| &mut r.outputs) {
-                    add_bias(isa, linear, out);
+                    add_bias(isa, team, linear, out);
                 }
             });
         }
@@ -149,10 +150,11 @@ fn quantise(isa: Isa, team: &Team, kind: ActivationKind, sets: &[Set<'_>], buffe
     }
 }
 
-fn add_bias(isa: Isa, linear: &Linear, out: &mut [f32]) {
+fn add_bias(isa: Isa, team: &Team, linear: &Linear, out: &mut [f32]) {
     if let Some(bias) = &linear.bias {
-        for row in out.chunks_exact_mut(bias.len()) {
-            ops::add(isa, row, bias);
-        }
+        let rows = rows_of_task(bias.len());
+        team.for_each_chunk(out, rows * bias.len(), |_, rows| {
+            rows.chunks_exact_mut(bias.len()).for_each(|row| ops::add(isa, row, bias));
+        });
     }
 }

@@ -228,7 +228,7 @@ impl Runner {
                 il,
                 &layer.attention,
                 &layer_weights.attention,
-                &buffers.rotations[layer.attention.rope],
+                &buffers.rotations[layer.attention.rope()],
                 steps,
                 &mut buffers.projector,
                 &mut buffers.attention,
@@ -302,23 +302,39 @@ impl Rotations {
     }
 }
 
+/// Values of a task that is a pass over memory: a microsecond or two, enough to be worth a hand-over.
+const SHARE: usize = 1 << 13;
+
+/// Rows of `width` values that make a task.
+pub(super) fn rows_of_task(width: usize) -> usize {
+    (SHARE / width).max(1)
+}
+
 /// RMS norm of every row of `xs` into `out`, both `[row][width]`.
 pub(super) fn norm_rows(pass: &Pass<'_>, xs: &[f32], weight: &[f32], out: &mut Vec<f32>) {
     let width = weight.len();
+    let share = rows_of_task(width) * width;
     out.resize(xs.len(), 0.0);
-    pass.team.for_each_chunk(out, width, |row, out| {
-        ops::rms_norm(pass.isa, &xs[row * width..][..width], weight, pass.norm_eps, out);
+    pass.team.for_each_chunk(out, share, |task, out| {
+        let xs = xs[task * share..].chunks_exact(width);
+        for (x, out) in xs.zip(out.chunks_exact_mut(width)) {
+            ops::rms_norm(pass.isa, x, weight, pass.norm_eps, out);
+        }
     });
 }
 
 /// Adds a block's output to the residual stream, through the block's post norm where it has one.
 pub(super) fn add_to_residual(pass: &Pass<'_>, output: &mut [f32], post_norm: Option<&[f32]>, residual: &mut [f32]) {
+    let share = rows_of_task(pass.width) * pass.width;
     if let Some(weight) = post_norm {
-        for row in output.chunks_exact_mut(weight.len()) {
-            ops::rms_norm_heads(pass.isa, row, weight, pass.norm_eps, weight.len());
-        }
+        pass.team.for_each_chunk(output, share, |_, rows| {
+            ops::rms_norm_heads(pass.isa, rows, weight, pass.norm_eps, weight.len());
+        });
     }
-    ops::add(pass.isa, residual, output);
+    let output = &*output;
+    pass.team.for_each_chunk(residual, share, |task, residual| {
+        ops::add(pass.isa, residual, &output[task * share..][..residual.len()]);
+    });
 }
 
 /// Moves the wanted rows to the front and drops the others. `wanted` ascends.

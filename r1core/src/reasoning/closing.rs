@@ -3,11 +3,13 @@
 use super::ThinkOptions;
 use super::symbols::{Meaning, Symbol, Tags};
 
-/// All that may be forced, as tokens. Made once for a sequence.
+/// All that may be forced, and all tags, as tokens. Made once for a sequence.
 #[derive(Debug, Clone)]
 pub(super) struct Closing {
     /// What is written to close a thought, then the other close tags, which are only ever continued.
     tags: Vec<Rest>,
+    open: Vec<Rest>,
+    silent: Vec<Rest>,
     message: Option<Lines>,
     wait: Lines,
     line: Vec<u32>,
@@ -53,10 +55,17 @@ impl Closing {
     pub(super) fn new(tags: Option<&Tags>, options: &ThinkOptions, encode: &dyn Fn(&[u8]) -> Vec<u32>) -> Self {
         let closing = tags.map_or(&[][..], |tags| &tags.closing);
         let others = tags.into_iter().flat_map(|tags| tags.of(Meaning::Close)).map(|tag| tag.symbols.as_slice());
+        let all = |meaning| -> Vec<Rest> {
+            let tags = tags.into_iter().flat_map(|tags| tags.of(meaning));
+            tags.map(|tag| Rest::new(&tag.symbols, encode)).collect()
+        };
+        let (open, silent) = (all(Meaning::Open), all(Meaning::Silent));
         let tags = [closing].into_iter().chain(others.filter(|tag| *tag != closing));
         let message = options.message.as_ref().map(|message| Lines::new(message, encode));
         Self {
             tags: tags.map(|tag| Rest::new(tag, encode)).collect(),
+            open,
+            silent,
             message,
             wait: Lines::new(&options.wait, encode),
             line: encode(b"\n"),
@@ -72,6 +81,26 @@ impl Closing {
     /// Whether `held` is a part of a close tag that can be continued.
     pub(super) fn begins_tag(&self, held: &[Symbol]) -> bool {
         !held.is_empty() && self.tags.iter().any(|tag| tag.after(held).is_some())
+    }
+
+    /// The rest of an open tag when `held` has come; `None` where `held` begins none.
+    pub(super) fn open_tag(&self, held: &[Symbol]) -> Option<&[u32]> {
+        self.open.iter().find_map(|tag| tag.after(held))
+    }
+
+    /// The next tokens of the tags for which `means` holds (by meaning, by the number of symbols, and whether there is a
+    /// token among them), when `held` has come.
+    pub(super) fn next(
+        &self,
+        held: &[Symbol],
+        means: impl Fn(Meaning, usize, bool) -> bool,
+    ) -> impl Iterator<Item = u32> {
+        let lists = [(Meaning::Close, &self.tags), (Meaning::Open, &self.open), (Meaning::Silent, &self.silent)];
+        let all = lists.into_iter().flat_map(|(meaning, tags)| tags.iter().map(move |tag| (meaning, tag)));
+        all.filter_map(move |(meaning, tag)| {
+            let by_token = tag.symbols.iter().any(|symbol| *symbol > 255);
+            if means(meaning, tag.symbols.len(), by_token) { tag.after(held)?.first().copied() } else { None }
+        })
     }
 
     /// A line break.

@@ -192,6 +192,67 @@ impl ThinkControl {
         if replaced { Verdict::Force } else { Verdict::Commit }
     }
 
+    /// The tokens with which tags may begin or go on now, several times if several may. A mask that would forbid them
+    /// should let them come, and only them while [`in_tag`](Self::in_tag). `open` tells whether a thought may begin,
+    /// `stray` whether a close tag may come that closes nothing.
+    pub fn next_of_tags(&self, open: bool, stray: bool) -> impl Iterator<Item = u32> {
+        let thinking = self.machine.phase() == Phase::Thinking;
+        let open = open && (thinking || !self.is_spent());
+        let means = move |meaning, length, by_token| {
+            let wanted = match meaning {
+                Meaning::Open => open,
+                // A tag of several tokens may have to come between a thought and its answer: the name of a channel.
+                Meaning::Close => thinking || stray || (by_token && length > 1),
+                _ => true,
+            };
+            wanted && self.machine.means(meaning, by_token)
+        };
+        self.closing.next(self.machine.held(), means)
+    }
+
+    /// Whether a tag may have begun.
+    pub fn in_tag(&self) -> bool {
+        !self.machine.held().is_empty()
+    }
+
+    /// Whether this token, sampled next, would end a thought or begin one and go on with text. Where that text has to
+    /// keep other rules, [`write_tag`](Self::write_tag) writes the tag alone.
+    pub fn crosses(&self, id: u32, bytes: &[u8]) -> bool {
+        self.machine.would_cross(id, bytes)
+    }
+
+    /// Makes the forced tokens the rest of the tag that may come now, as if the model itself had written it (or those that
+    /// keep a thought open, where it comes too early); false where there is none, or no room for it.
+    pub fn write_tag(&mut self) -> bool {
+        let early = self.extensions > 0 || self.is_below_minimum();
+        let thinking = self.machine.phase() == Phase::Thinking;
+        if thinking && early && self.extend() {
+            return true;
+        }
+        let held = self.machine.held();
+        let rest = if thinking { self.closing.tag(held) } else { self.closing.open_tag(held).unwrap_or_default() };
+        if rest.is_empty() || rest.len() > self.room.free(self.machine.counters().generated()) {
+            return false;
+        }
+        self.forced.clear();
+        self.forced.extend_from_slice(rest);
+        self.reason = CloseReason::Natural;
+        true
+    }
+
+    /// Leaves a tag that has begun out of the text, unless it is `continued` by the tokens to force. For tags that no mask
+    /// would admit as texts.
+    pub fn drop_tag(&mut self, continued: bool) {
+        if !continued || self.forced != self.closing.tag(self.machine.held()) {
+            self.machine.forget();
+        }
+    }
+
+    /// The answer has begun, and nothing in it shall be a tag.
+    pub fn seal(&mut self) {
+        self.machine.seal();
+    }
+
     /// Takes a sampled token that was committed and returns what can be streamed now.
     pub fn accept(&mut self, id: u32, bytes: &[u8]) -> Pieces<'_> {
         if self.machine.phase() == Phase::Thinking {
@@ -416,17 +477,22 @@ impl ThinkControl {
             let strength = ramp.strength * stand.progress(ramp);
             (strength > 0.0).then_some(Raise { id, strength, margin: ramp.margin })
         });
-        Steer { forbid: self.masks.thinking(stays, ends), raise }
+        Steer { forbid: self.masks.thinking(stays, ends), raise, ..self.masks.keep() }
     }
 
-    fn steer_answer(&self) -> Steer<'_> {
+    /// Whether no further thought may begin.
+    fn is_spent(&self) -> bool {
         let blocks = self.machine.blocks() as usize;
         let enough = !self.options.reopen || self.options.max_blocks.is_some_and(|most| blocks >= most);
         let spent = self.machine.counters().reasoning as usize + self.budget.charged;
         let spent = self.handle.budget().is_some_and(|budget| spent >= budget);
-        let open = blocks > 0 && (enough || spent);
+        blocks > 0 && (enough || spent)
+    }
+
+    fn steer_answer(&self) -> Steer<'_> {
+        let open = self.is_spent();
         // After a forced close, models tend to repeat the tag or to end at once.
         let ends = self.just_forced && self.options.guard_eos != GuardEos::Allow;
-        Steer { forbid: self.masks.answering(open, self.just_forced, ends), raise: None }
+        Steer { forbid: self.masks.answering(open, self.just_forced, ends), ..self.masks.keep() }
     }
 }

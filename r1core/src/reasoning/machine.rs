@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::matcher::{Held, classify};
-use super::symbols::{Meaning, Symbol, Tags, of_token};
+use super::symbols::{Meaning, Symbol, Tag, Tags, of_token};
 use super::{Counters, ThinkTags};
 
 /// Which stream bytes belong to.
@@ -145,6 +145,8 @@ pub struct ReasoningMachine {
     fresh: bool,
     /// The thought was closed by force: the close tag that the model itself may still write is no text.
     stray: bool,
+    /// Everything from here on is answer.
+    sealed: bool,
     /// What may still become a tag.
     held: Vec<Symbol>,
     /// Offsets in `held` where tokens begin, ascending.
@@ -172,6 +174,7 @@ impl ReasoningMachine {
             phase: initial,
             fresh: true,
             stray: false,
+            sealed: false,
             held: Vec::new(),
             starts: Vec::new(),
             counters: Counters::default(),
@@ -189,6 +192,7 @@ impl ReasoningMachine {
         self.phase = self.initial;
         self.fresh = true;
         self.stray = false;
+        self.sealed = false;
         self.held.clear();
         self.starts.clear();
         self.counters = Counters::default();
@@ -241,6 +245,36 @@ impl ReasoningMachine {
         ahead.close_reason == if meaning == Meaning::Close { CloseReason::Natural } else { CloseReason::Tool }
     }
 
+    /// Whether this token, sampled next, would end a thought or begin one with a tag that is known by its bytes, and go on
+    /// with text, newlines aside.
+    pub fn would_cross(&self, id: u32, bytes: &[u8]) -> bool {
+        let Some(tags) = self.tags.as_ref().filter(|tags| !self.sealed && !tags.knows(id)) else { return false };
+        let completes =
+            |tag: &Tag| tag.symbols.last().is_some_and(|last| bytes.iter().any(|b| Symbol::from(*b) == *last));
+        if !tags.of(Meaning::Open).chain(tags.of(Meaning::Close)).any(completes) {
+            return false;
+        }
+        let mut ahead = self.clone();
+        ahead.close_reason = CloseReason::None;
+        ahead.accept(id, bytes);
+        ahead.phase != self.phase && ahead.close_reason != CloseReason::Tool && !(ahead.fresh && ahead.held.is_empty())
+    }
+
+    /// Takes what may still become a tag for one, without a meaning: it is not text.
+    pub(super) fn forget(&mut self) {
+        self.count_held_tag();
+        self.held.clear();
+    }
+
+    /// Makes everything that follows answer, whatever it looks like: no tag is looked for, no newline swallowed. For
+    /// answers that a grammar governs. Inside a thought it does nothing.
+    pub fn seal(&mut self) {
+        if self.phase != Phase::Thinking {
+            self.sealed = true;
+            self.fresh = false;
+        }
+    }
+
     /// Ends the sequence: bytes that waited for the rest of a tag are text after all.
     pub fn finish(&mut self) -> Pieces<'_> {
         self.end();
@@ -283,6 +317,11 @@ impl ReasoningMachine {
         self.tags.as_ref().map_or(0, |tags| tags.thought_tokens(prompt, piece))
     }
 
+    /// The tokens that stand for tags or parts of them, ascending.
+    pub fn tag_tokens(&self) -> impl Iterator<Item = u32> {
+        self.tags.iter().flat_map(|tags| tags.tokens())
+    }
+
     /// The tags it looks for.
     pub(super) fn tags(&self) -> Option<&Tags> {
         self.tags.as_deref()
@@ -297,12 +336,12 @@ impl ReasoningMachine {
         self.begin_output();
         let begins = self.held.len();
         match &self.tags {
-            Some(tags) if tags.knows(id) => {
+            Some(tags) if tags.knows(id) && !self.sealed => {
                 self.starts.push((begins, origin));
                 self.push(of_token(id), origin);
             }
             _ if bytes.is_empty() => self.count_text(origin),
-            Some(tags) if begins > 0 || self.fresh || tags.may_begin_in(bytes) => {
+            Some(tags) if begins > 0 || !self.sealed && (self.fresh || tags.may_begin_in(bytes)) => {
                 self.starts.push((begins, origin));
                 for &byte in bytes {
                     self.push(Symbol::from(byte), origin);
@@ -326,11 +365,7 @@ impl ReasoningMachine {
                 Held::Prefix => break,
                 Held::Text => self.release(1),
                 Held::Tag(meaning) => {
-                    for i in 0..self.starts.len() {
-                        let (_, origin) = self.starts[i];
-                        self.count_tag(origin);
-                    }
-                    self.starts.clear();
+                    self.count_held_tag();
                     self.turn(meaning, origin);
                 }
             }
@@ -353,17 +388,19 @@ impl ReasoningMachine {
 
     /// Compares what is held with the tags that mean something here.
     fn classify(&self) -> Held {
-        let Some(tags) = &self.tags else { return Held::Text };
+        let Some(tags) = self.tags.as_ref().filter(|_| !self.sealed) else { return Held::Text };
+        classify(&self.held, tags.all.iter().filter(|tag| self.means(tag.meaning, tag.by_token)))
+    }
+
+    /// Whether tags of a meaning are tags here, and not text.
+    pub(super) fn means(&self, meaning: Meaning, by_token: bool) -> bool {
         let thinking = self.phase == Phase::Thinking;
-        classify(
-            &self.held,
-            tags.all.iter().filter(|tag| match tag.meaning {
-                Meaning::Open => tag.by_token || !thinking || self.fresh,
-                Meaning::Close => tag.by_token || thinking || self.fresh || self.stray,
-                Meaning::Implicit => thinking,
-                Meaning::Silent => true,
-            }),
-        )
+        match meaning {
+            Meaning::Open => by_token || !thinking || self.fresh,
+            Meaning::Close => by_token || thinking || self.fresh || self.stray,
+            Meaning::Implicit => thinking,
+            Meaning::Silent => true,
+        }
     }
 
     fn open(&mut self) {
@@ -441,6 +478,15 @@ impl ReasoningMachine {
             (Origin::Sampled, Phase::Thinking) => self.counters.reasoning += 1,
             (Origin::Sampled, _) => self.counters.answer += 1,
         }
+    }
+
+    /// Counts the tokens that begin in what is held.
+    fn count_held_tag(&mut self) {
+        for i in 0..self.starts.len() {
+            let (_, origin) = self.starts[i];
+            self.count_tag(origin);
+        }
+        self.starts.clear();
     }
 
     fn count_tag(&mut self, origin: Origin) {

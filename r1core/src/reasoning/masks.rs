@@ -2,6 +2,7 @@
 
 use super::ToolInThink;
 use super::symbols::{Meaning, Tags};
+use crate::sampler::Steer;
 
 /// The tags that are tokens and the ends of the reply, in neighbouring groups, so that any row of groups is one list:
 /// the open tags, the close tags, the ends; and the same with the calls, for thoughts.
@@ -39,6 +40,11 @@ impl Masks {
     /// Close tags that can be forbidden as one token.
     pub(super) fn closes(&self) -> usize {
         self.close - self.open
+    }
+
+    /// What no mask of the host may take away.
+    pub(super) fn keep(&self) -> Steer<'_> {
+        Steer { keep: &self.ids, ..Steer::default() }
     }
 
     /// What is forbidden inside a thought: closing it, ending the reply.

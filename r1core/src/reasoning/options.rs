@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Clock, Sign, Until};
+use crate::constraint::Scripts;
 use crate::sampler::SamplerOptions;
 use crate::{Error, ErrorKind, Result};
 
@@ -77,6 +78,9 @@ pub struct ThinkOptions {
     /// How tokens outside thoughts are chosen; `None` takes the same way as inside. The penalties of thoughts never
     /// reach into the answer. Default `None`.
     pub answering: Option<SamplerOptions>,
+    /// The scripts that thoughts are written in; `None` allows all. Texts that the host gave to be forced need not keep to
+    /// them. Default `None`.
+    pub scripts: Option<Scripts>,
     /// Where the time comes from. Default: the system's monotonic clock.
     pub clock: Clock,
 }
@@ -209,6 +213,7 @@ impl Default for ThinkOptions {
             max_blocks: None,
             tool_in_think: ToolInThink::default(),
             answering: None,
+            scripts: None,
             clock: Clock::default(),
         }
     }

@@ -101,6 +101,11 @@ impl Tags {
         self.tokens.get(at).map(|(_, text)| text.as_str())
     }
 
+    /// The tokens that stand for parts of tags, ascending.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = u32> {
+        self.tokens.iter().map(|(id, _)| *id)
+    }
+
     /// Whether a token stands for a part of a tag.
     pub(super) fn knows(&self, id: u32) -> bool {
         self.text(id).is_some()

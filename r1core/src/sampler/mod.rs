@@ -1,6 +1,6 @@
 //! From logits to a token, one file per step.
 //!
-//! Order of the steps: logit bias, penalties, a controller's wishes, temperature, top-k, top-p, min-p, draw. Temperature comes *before* top-p,
+//! Order of the steps: a mask, logit bias, penalties, a controller's wishes, temperature, top-k, top-p, min-p, draw. Temperature comes *before* top-p,
 //! as in Hugging Face and vLLM, because the settings that DeepSeek publishes for R1 (0.6 and 0.95) were used so;
 //! llama.cpp applies temperature last, which keeps more tokens at the same numbers.
 //!
@@ -12,6 +12,7 @@ mod bias;
 mod candidates;
 mod distribution;
 mod draw;
+mod mask;
 mod min_p;
 mod options;
 mod penalties;
@@ -21,6 +22,7 @@ mod top_k;
 mod top_p;
 
 pub use distribution::log_prob;
+pub use mask::TokenMask;
 pub use options::SamplerOptions;
 pub(crate) use random::bits;
 pub use random::uniform;
@@ -86,17 +88,16 @@ impl Sampler {
     /// As [`sample`](Self::sample), with a controller's wishes for this step.
     ///
     /// # Errors
-    /// As [`sample`](Self::sample).
+    /// As [`sample`](Self::sample); [`ErrorKind::State`] also where no token that the mask allows is possible.
     pub fn sample_steered(&mut self, logits: &[f32], position: u64, steer: Steer<'_>) -> Result<Sampled> {
         let Self { options, history, edited, candidates } = self;
         let limited = options.top_k > 0 && (options.top_k as usize) < logits.len();
         let mut top = candidates::argmax(logits);
         // Forbidding tokens that would not come anyway must not cost a copy of the logits.
         let steers = !steer.is_empty() && (limited || top.is_none_or(|(best, _)| !steer.spares(best)));
-        let edits = options.edits_logits(history);
+        let edits = options.edits_logits(history) || steer.mask.is_some();
         let effective = if edits || steers {
-            edited.clear();
-            edited.extend_from_slice(logits);
+            steer.copy(logits, edited);
             bias::apply(edited, &options.logit_bias)?;
             penalties::apply(edited, history, options);
             steer.apply(edited);
@@ -105,7 +106,7 @@ impl Sampler {
         } else {
             logits
         };
-        let (best, max) = top.ok_or_else(no_token)?;
+        let (best, max) = top.ok_or_else(|| no_token(steer.mask))?;
         let id = if options.temperature == 0.0 {
             best
         } else {
@@ -150,6 +151,10 @@ pub fn top_logprobs(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
     candidates.iter().map(|c| (c.id, normaliser.logprob(c.logit))).collect()
 }
 
-fn no_token() -> Error {
-    Error::new(ErrorKind::State, "no token can be drawn: every logit is minus infinity or not a number")
+fn no_token(mask: Option<&TokenMask>) -> Error {
+    let Some(mask) = mask else {
+        return Error::new(ErrorKind::State, "no token can be drawn: every logit is minus infinity or not a number");
+    };
+    let what = format!("no token can be drawn: none of the {} that are allowed here is possible", mask.count());
+    Error::new(ErrorKind::State, what).remedy("loosen the grammar, the scripts or the logit bias of the reply")
 }

@@ -219,6 +219,7 @@ impl Chat {
     /// As [`Chat::vote`].
     pub fn begin_vote(&mut self, text: &str, options: &VoteOptions) -> Result<VoteState> {
         let (turn, input, tail) = self.open_turn(text, &options.generate)?;
+        options.generate.check(self.session.model())?;
         let state = VoteState::with_input(input, tail, options)?;
         self.turn = Some(turn);
         Ok(state)

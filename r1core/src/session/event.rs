@@ -90,13 +90,16 @@ pub struct Done {
     pub finish: Finish,
     /// Why the thought ended.
     pub close: CloseReason,
+    /// Whether the answer satisfies its [`grammar`](super::GenerateOptions::grammar) as it stands: false where a limit, a
+    /// deadline, the host or a stop text cut it short. `None` without a grammar.
+    pub complete: Option<bool>,
 }
 
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Finish {
-    /// The model ended its turn, or a stop text was reached.
+    /// The model ended its turn, a stop text was reached, or the answer's grammar allows nothing more.
     Stop,
     /// The token limit was reached, or a thought was cut off where it stood.
     Length,

@@ -2,6 +2,7 @@
 
 mod chat;
 mod event;
+mod gate;
 mod generation;
 mod history;
 mod options;

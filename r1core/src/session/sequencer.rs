@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::gate::Gate;
 use super::profiles::Profiles;
 use super::text::Text;
 use super::{Done, Event, Finish, GenerateOptions, Provenance, TokenEvent, Usage};
@@ -18,6 +19,7 @@ pub(super) struct Sequencer {
     model: Model,
     profiles: Profiles,
     control: ThinkControl,
+    gate: Gate,
     text: Text,
     usage: Usage,
     max_tokens: usize,
@@ -54,10 +56,12 @@ impl Sequencer {
             ends: if options.ignore_end { &[] } else { tokenizer.ends_of_generation() },
             special: &|text| tokenizer.special_id(text),
         };
+        let control = ThinkControl::new(tags, initial, &options.think, words)?;
         Ok(Sequencer {
             model: model.clone(),
             profiles: Profiles::new(&options.sampler, options.think.answering.as_ref())?,
-            control: ThinkControl::new(tags, initial, &options.think, words)?,
+            gate: Gate::new(model, &control, options)?,
+            control,
             text: Text::new(&options.stop),
             usage: Usage::default(),
             max_tokens: options.max_tokens.unwrap_or(usize::MAX),
@@ -99,15 +103,20 @@ impl Sequencer {
     /// Chooses the tokens from `position` on, from the logits before it, and queues their events.
     ///
     /// # Errors
-    /// `State` where no token is possible; `Argument` for a bias on a token outside the vocabulary.
+    /// `State` where no token is possible; `Argument` for a bias on a token outside the vocabulary; `Limit` and
+    /// `Internal` where the grammar cannot be followed.
     pub(super) fn next(&mut self, logits: &[f32], position: usize) -> Result<Next<'_>> {
+        if self.gate.is_over() {
+            return Ok(self.end(Finish::Stop));
+        }
         if self.control.machine().counters().generated() >= self.max_tokens as u64 {
             return Ok(self.end(Finish::Length));
         }
         let full = if position >= self.context { Finish::Context } else { Finish::Length };
         let phase = self.control.machine().phase();
+        self.gate.prepare(&self.control)?;
         let sampled = match self.control.plan() {
-            Plan::Sample(steer) => self.profiles.sample(phase, logits, position as u64, steer)?,
+            Plan::Sample(steer) => self.profiles.sample(phase, logits, position as u64, self.gate.steer(steer))?,
             Plan::Force => return Ok(self.force(logits)),
             Plan::Full => return Ok(self.end(full)),
             Plan::Late => return Ok(self.end(Finish::Deadline)),
@@ -125,11 +134,15 @@ impl Sequencer {
         if position >= self.context {
             return Ok(self.end(Finish::Context));
         }
+        if self.gate.crosses(&self.control, sampled.id, bytes) {
+            return Ok(if self.control.write_tag() { self.force(logits) } else { self.end(full) });
+        }
         if let Some(count) = self.logprobs {
             let (id, logprob, top) = (sampled.id, Some(sampled.logprob), top_logprobs(logits, count));
             self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Sampled }));
         }
         self.profiles.accept(sampled.id);
+        self.gate.accept(&mut self.control, sampled.id, bytes)?;
         if self.text.push(self.control.accept(sampled.id, bytes)) {
             return Ok(self.end(Finish::Stop));
         }
@@ -142,6 +155,10 @@ impl Sequencer {
     fn force(&mut self, logits: &[f32]) -> Next<'_> {
         self.run.clear();
         self.run.extend_from_slice(self.control.forced());
+        if self.gate.is_in_tag() {
+            self.control.drop_tag(true);
+        }
+        self.gate.skip();
         for (i, &id) in self.run.iter().enumerate() {
             if let Some(count) = self.logprobs {
                 let first = i == 0;
@@ -162,6 +179,10 @@ impl Sequencer {
         if std::mem::replace(&mut self.ended, true) {
             return Next::End;
         }
+        let complete = self.gate.is_complete().map(|complete| complete && !self.text.is_stopped());
+        if self.gate.is_in_tag() {
+            self.control.drop_tag(false);
+        }
         self.text.finish(self.control.finish());
         let counts = self.control.machine().counters();
         let (thinking, answering) = self.control.times();
@@ -177,7 +198,7 @@ impl Sequencer {
             ..self.usage
         };
         self.text.queue(Event::Usage(self.usage));
-        self.text.queue(Event::Done(Done { finish, close: self.control.machine().close_reason() }));
+        self.text.queue(Event::Done(Done { finish, close: self.control.machine().close_reason(), complete }));
         Next::End
     }
 

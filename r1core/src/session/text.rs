@@ -36,6 +36,11 @@ impl Text {
         self.events.push_back(event);
     }
 
+    /// Whether a stop text has ended the text.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.reached()
+    }
+
     /// Queues the text of some pieces; true when a stop text was reached.
     pub(super) fn push(&mut self, pieces: Pieces<'_>) -> bool {
         for (channel, bytes) in pieces {

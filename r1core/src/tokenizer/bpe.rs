@@ -54,7 +54,7 @@ impl Bpe {
         let table = builder.merges(merges)?;
         Ok(Self {
             splitter,
-            ignore_merges: splitter == Splitter::LlamaBpe,
+            ignore_merges: matches!(splitter, Splitter::LlamaBpe | Splitter::Glm4),
             whole: Whole::new(vocab.len()),
             bytes,
             merges: table,

@@ -1,8 +1,11 @@
 //! Weights of feed-forward blocks: dense, and stacks of experts.
 
+use std::sync::Arc;
+
 use super::{Linear, Loader};
 use crate::Result;
 use crate::config::{DenseConfig, ExpertsConfig, FeedForward, FeedForwardConfig, SharedConfig};
+use crate::gguf::{Gguf, TensorInfo};
 
 #[derive(Debug)]
 pub(crate) struct FeedForwardWeights {
@@ -36,6 +39,28 @@ pub(crate) struct ExpertsWeights {
     pub(crate) selection_bias: Option<Vec<f32>>,
     pub(crate) experts: Vec<GatedWeights>,
     pub(crate) shared: Option<SharedWeights>,
+    /// Where the experts lie, as long as they are in the file.
+    file: Option<ExpertFile>,
+}
+
+/// The tensors that hold a layer's experts, each with the same bytes for every expert.
+#[derive(Debug)]
+struct ExpertFile {
+    gguf: Arc<Gguf>,
+    tensors: Vec<TensorInfo>,
+    count: usize,
+}
+
+impl ExpertsWeights {
+    /// Has the system begin to read an expert that is still in the file. All experts of a pass are asked for before the
+    /// first is used, so that the disk has many requests to work on instead of one page fault after the other.
+    pub(crate) fn prefetch(&self, expert: usize) {
+        let Some(file) = &self.file else { return };
+        for tensor in &file.tensors {
+            let bytes = tensor.byte_len() / file.count as u64;
+            file.gguf.prefetch(tensor, expert as u64 * bytes..(expert as u64 + 1) * bytes);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -76,9 +101,18 @@ impl Loader<'_> {
         })
     }
 
-    /// Gate, up and down matrices whose names end with `suffix`.
+    /// Gate, up and down matrices whose names end with `suffix`. Where there is no gate, `up` holds its rows, then those
+    /// of `up` (Phi and GLM).
     fn gated(&mut self, il: usize, suffix: &str, d: usize, width: usize) -> Result<GatedWeights> {
         let name = |part: &str| format!("blk.{il}.ffn_{part}{suffix}");
+        let up = self.gguf.tensor(&format!("{}.weight", name("up")));
+        let both = up.is_some_and(|up| up.dims().get(1) == Some(&(2 * width as u64)));
+        if both && self.gguf.tensor(&format!("{}.weight", name("gate"))).is_none() {
+            let mut halves = self.stack(&name("up"), [d, width, 2], &[d, 2 * width], &[2 * width])?.into_iter();
+            if let (Some(gate), Some(up)) = (halves.next(), halves.next()) {
+                return Ok(GatedWeights { gate, up, down: self.linear(&name("down"), width, d, false)? });
+            }
+        }
         Ok(GatedWeights {
             gate: self.linear(&name("gate"), d, width, false)?,
             up: self.linear(&name("up"), d, width, false)?,
@@ -104,7 +138,11 @@ impl Loader<'_> {
         let experts =
             gates.into_iter().zip(ups).zip(downs).map(|((gate, up), down)| GatedWeights { gate, up, down }).collect();
         let shared = c.shared.as_ref().map(|shared| self.shared(il, d, shared)).transpose()?;
-        Ok(ExpertsWeights { router, selection_bias, experts, shared })
+        let stacks = ["ffn_gate_up_exps", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
+        let tensors = stacks.iter().filter_map(|stack| self.gguf.tensor(&format!("{}.weight", name(stack))));
+        let tensors: Vec<_> = tensors.filter(|tensor| !self.repack.packs(tensor)).cloned().collect();
+        let file = (!tensors.is_empty()).then(|| ExpertFile { gguf: Arc::clone(self.gguf), tensors, count: n });
+        Ok(ExpertsWeights { router, selection_bias, experts, shared, file })
     }
 
     fn shared(&mut self, il: usize, d: usize, c: &SharedConfig) -> Result<SharedWeights> {

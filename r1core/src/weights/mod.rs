@@ -1,5 +1,6 @@
 //! From the tensor directory to typed, shape-checked weights in the kernels' layout.
 
+mod attention;
 mod embedding;
 mod feed_forward;
 mod repack;
@@ -8,13 +9,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cancel::CancelToken;
-use crate::config::{AttentionConfig, Config};
+use crate::config::Config;
+use crate::device::default_threads;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
 use crate::{Error, ErrorKind, Result};
+pub(crate) use attention::{AttentionWeights, GroupedWeights, LatentWeights};
 pub(crate) use embedding::Embedding;
 pub(crate) use feed_forward::{ExpertsWeights, FeedForwardKind, FeedForwardWeights, GatedWeights};
-use r1_kernels::{Format, Isa, Matrix};
+use r1_kernels::{Format, Isa, Matrix, Packer, Team};
 pub use repack::Repack;
 use repack::Rows;
 
@@ -36,19 +39,6 @@ pub(crate) struct LayerWeights {
     pub(crate) feed_forward: FeedForwardWeights,
 }
 
-/// Matrices are `[outputs][inputs]`; biases as long as the outputs; norms as long as what they scale.
-#[derive(Debug)]
-pub(crate) struct AttentionWeights {
-    pub(crate) norm: Vec<f32>,
-    pub(crate) query: Linear,
-    pub(crate) key: Linear,
-    pub(crate) value: Linear,
-    pub(crate) query_norm: Option<Vec<f32>>,
-    pub(crate) key_norm: Option<Vec<f32>>,
-    pub(crate) output: Linear,
-    pub(crate) post_norm: Option<Vec<f32>>,
-}
-
 /// A matrix and its optional bias.
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -68,8 +58,13 @@ impl Weights {
         cancel: &CancelToken,
         progress: Option<&ProgressFn>,
     ) -> Result<Weights> {
-        let total = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
-        let mut loader = Loader { gguf, isa, repack, cancel, progress, done: 0, total };
+        let bytes = |wanted: &dyn Fn(&TensorInfo) -> bool| -> u64 {
+            gguf.tensors().iter().filter(|t| wanted(t)).map(TensorInfo::byte_len).sum()
+        };
+        let (total, packed) = (bytes(&|_| true), bytes(&|tensor| repack.packs(tensor)));
+        let team = Team::new(if packed > 0 { default_threads() } else { 1 });
+        let packer = Packer::new(isa, &team, usize::try_from(packed).unwrap_or(usize::MAX));
+        let mut loader = Loader { gguf, packer, repack, cancel, progress, done: 0, total };
         let d = config.embedding_length;
         let table = loader.tensor("token_embd.weight")?;
         loader.check_shape(table, &[d, config.vocabulary])?;
@@ -103,18 +98,17 @@ impl Weights {
     /// Memory that the packed matrices take, in bytes; 0 for weights that stay in the file.
     pub(crate) fn bytes(&self) -> usize {
         let linear = |l: &Linear| l.matrix.bytes();
-        let layers = self.layers.iter().map(|l| {
-            let a = &l.attention;
-            let attention = [&a.query, &a.key, &a.value, &a.output];
-            attention.into_iter().chain(l.feed_forward.linears()).map(linear).sum::<usize>()
-        });
+        let layers = self
+            .layers
+            .iter()
+            .map(|l| l.attention.bytes() + l.feed_forward.linears().into_iter().map(linear).sum::<usize>());
         layers.sum::<usize>() + self.output.as_ref().map_or(0, linear)
     }
 }
 
 struct Loader<'a> {
     gguf: &'a Arc<Gguf>,
-    isa: Isa,
+    packer: Packer<'a>,
     repack: Repack,
     cancel: &'a CancelToken,
     progress: Option<&'a ProgressFn>,
@@ -123,31 +117,6 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn attention(&mut self, il: usize, d: usize, c: &AttentionConfig) -> Result<AttentionWeights> {
-        let (queries, keys, values) = (c.heads * c.key_dim, c.kv_heads * c.key_dim, c.kv_heads * c.value_dim);
-        let name = |part: &str| format!("blk.{il}.{part}");
-        let fused = self.gguf.tensor(&name("attn_qkv.weight")).is_some();
-        let [query, key, value] = if fused {
-            self.fused(&name("attn_qkv"), d, [queries, keys, values], c.qkv_bias)?
-        } else {
-            [
-                self.linear(&name("attn_q"), d, queries, c.qkv_bias)?,
-                self.linear(&name("attn_k"), d, keys, c.qkv_bias)?,
-                self.linear(&name("attn_v"), d, values, c.qkv_bias)?,
-            ]
-        };
-        Ok(AttentionWeights {
-            norm: self.vector(&name("attn_norm.weight"), d)?,
-            query,
-            key,
-            value,
-            query_norm: self.vector_if(c.qk_norm, &name("attn_q_norm.weight"), c.key_dim)?,
-            key_norm: self.vector_if(c.qk_norm, &name("attn_k_norm.weight"), c.key_dim)?,
-            output: self.linear(&name("attn_output"), c.heads * c.value_dim, d, false)?,
-            post_norm: self.vector_if(c.post_norm, &name("post_attention_norm.weight"), d)?,
-        })
-    }
-
     /// `stem.weight`, and `stem.bias` where it is required or simply there.
     fn linear(&mut self, stem: &str, inputs: usize, outputs: usize, bias_required: bool) -> Result<Linear> {
         let matrix = self.matrix(&format!("{stem}.weight"), inputs, outputs)?;
@@ -225,7 +194,7 @@ impl<'a> Loader<'a> {
             }
             !cancel.is_cancelled()
         };
-        let matrix = rows.matrix(self.isa, range, &mut step)?;
+        let matrix = rows.matrix(&mut self.packer, range, &mut step)?;
         self.done += bytes(count);
         Ok(matrix)
     }

@@ -6,23 +6,62 @@ use std::sync::Arc;
 use crate::cancel::cancelled;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::{Format, Isa, Matrix, PackError};
+use r1_kernels::{Format, Matrix, PackError, Packer};
 
 /// Where a model's weights live. The choice changes speed and memory, never a bit of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Repack {
-    /// Loading copies every weight into the layout that the kernels like best: the fastest from the first token on, for
-    /// memory of the size of the file.
+    /// The first of `On`, `AllButExperts` and `Off` whose copies fit into the memory that is free when the model is
+    /// loaded; `On` where the system does not say how much that is (only Linux does, control groups included).
     #[default]
+    Auto,
+    /// Loading copies every weight into the layout that the kernels like best, on all processors, and lets go of the
+    /// file's pages behind it: the fastest, for memory of the size of the file.
     On,
+    /// The experts of a mixture stay in the file, the other weights are copied: for models larger than memory. A token
+    /// touches the experts that it uses and no others; those that were used lately stay in the system's page cache.
+    AllButExperts,
     /// Weights are used as they lie in the file: a mapped file loads at once, its memory is the system's page cache,
     /// shared between processes and free to be taken back. Prompts run at nearly full speed, single tokens slower.
     Off,
 }
 
+impl Repack {
+    /// What `Auto` stands for with that much memory; the others stand for themselves.
+    pub(crate) fn resolve(self, gguf: &Gguf, available: Option<u64>) -> Repack {
+        let (Repack::Auto, Some(available)) = (self, available) else {
+            return if self == Repack::Auto { Repack::On } else { self };
+        };
+        let fits = |repack: &Repack| repack.bytes(gguf).is_some_and(|bytes| bytes <= available);
+        [Repack::On, Repack::AllButExperts].into_iter().find(fits).unwrap_or(Repack::Off)
+    }
+
+    /// Memory that the copies take, with an eighth more for the padding of the layout, caches and buffers.
+    fn bytes(self, gguf: &Gguf) -> Option<u64> {
+        let tensors = gguf.tensors().iter().filter(|tensor| self.packs(tensor)).map(TensorInfo::byte_len);
+        let bytes = tensors.sum::<u64>();
+        bytes.checked_add(bytes / 8)
+    }
+
+    /// Whether the tensor's weights are copied. `Auto` copies.
+    pub(super) fn packs(self, tensor: &TensorInfo) -> bool {
+        match self {
+            Repack::Auto | Repack::On => true,
+            Repack::AllButExperts => !is_of_experts(tensor),
+            Repack::Off => false,
+        }
+    }
+}
+
+/// Whether a tensor holds the experts that a router chooses from. All files name them so.
+pub(crate) fn is_of_experts(tensor: &TensorInfo) -> bool {
+    tensor.name().contains("_exps.")
+}
+
 /// The rows of one tensor, from which matrices are made.
 pub(super) struct Rows<'a> {
+    gguf: &'a Gguf,
     tensor: &'a TensorInfo,
     format: Format,
     cols: usize,
@@ -51,15 +90,14 @@ impl<'a> Rows<'a> {
             let message = format!("rows of {cols} values do not fill whole {} blocks", format.name());
             Error::new(ErrorKind::Malformed, message).tensor(tensor.name())
         })?;
-        let source = match repack {
-            Repack::On => Source::Bytes(gguf.data(tensor)?),
-            Repack::Off => {
-                let (bytes, range) = gguf.shared(tensor)?;
-                let matrix = Matrix::in_place(format, rows, cols, bytes, range);
-                Source::Matrix(matrix.map_err(|error| place(error, tensor))?)
-            }
+        let source = if repack.packs(tensor) {
+            Source::Bytes(gguf.data(tensor)?)
+        } else {
+            let (bytes, range) = gguf.shared(tensor)?;
+            let matrix = Matrix::in_place(format, rows, cols, bytes, range);
+            Source::Matrix(matrix.map_err(|error| place(error, tensor))?)
         };
-        Ok(Rows { tensor, format, cols, row_bytes, source })
+        Ok(Rows { gguf, tensor, format, cols, row_bytes, source })
     }
 
     /// Bytes of a row in the file.
@@ -70,7 +108,7 @@ impl<'a> Rows<'a> {
     /// The matrix of some of the rows. `progress` is told how many of them are done and says whether to go on.
     pub(super) fn matrix(
         &self,
-        isa: Isa,
+        packer: &mut Packer<'_>,
         rows: Range<usize>,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Matrix> {
@@ -86,8 +124,17 @@ impl<'a> Rows<'a> {
             Source::Bytes(bytes) => {
                 let at = |row: usize| self.row_bytes.checked_mul(row);
                 let bytes = at(rows.start).zip(at(rows.end)).and_then(|(start, end)| bytes.get(start..end));
+                let mut released = rows.start;
+                let mut step = |done: usize| {
+                    // Behind the packing the source is of no use any more.
+                    let bytes = |row: usize| row as u64 * self.row_bytes as u64;
+                    let done_to = rows.start + done;
+                    self.gguf.release(self.tensor, bytes(released)..bytes(done_to));
+                    released = done_to;
+                    progress(done)
+                };
                 match bytes {
-                    Some(bytes) => Matrix::pack(isa, self.format, rows.len(), self.cols, bytes, progress),
+                    Some(bytes) => packer.pack(self.format, rows.len(), self.cols, bytes, &mut step),
                     None => Err(shape()),
                 }
             }
@@ -96,7 +143,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn place(error: PackError, tensor: &TensorInfo) -> Error {
+/// The error of a tensor that was not packed.
+pub(super) fn place(error: PackError, tensor: &TensorInfo) -> Error {
     match error {
         PackError::Cancelled => cancelled(),
         PackError::OutOfMemory { .. } => {

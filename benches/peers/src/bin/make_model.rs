@@ -14,8 +14,10 @@ mod tiny_models;
 
 const USAGE: &str = "\
 make_model KIND FORMAT OUT.gguf [--layers N] [--width N] [--heads N] [--kv-heads N] [--head-dim N] [--feed-forward N]
-    [--vocabulary N] [--experts N] [--used N] [--expert-width N] [--leading-dense N] [--fused]
-KIND is an architecture, or llama-moe; FORMAT a type of tensors, such as Q4_K. The same arguments give the same file.";
+    [--vocabulary N] [--seed N] [--experts N] [--used N] [--expert-width N] [--leading-dense N] [--shared N] [--fused]
+    [--q-lora-rank N] [--kv-lora-rank N] [--nope N] [--rope N] [--yarn FACTOR]
+KIND is an architecture, or one of its forms (llama-moe, deepseek2-lite-moe); FORMAT a type of tensors, such as Q4_K. The
+same arguments give the same file.";
 
 fn main() -> Result<()> {
     let mut args = Args::of_process(USAGE);
@@ -33,25 +35,36 @@ fn main() -> Result<()> {
         return Err(format!("{format} is not a format that can be computed with").into());
     }
     let mut shape = Shape::new(kind, format.leak());
-    let mut set = |name: &str, number: &mut usize| -> Result<()> {
+    shape.yarn = args.value("--yarn")?.or(shape.yarn);
+    fn set(args: &mut Args, name: &str, number: &mut usize) -> Result<()> {
         if let Some(value) = args.value(name)? {
             *number = value;
         }
         Ok(())
-    };
-    set("--layers", &mut shape.layers)?;
-    set("--width", &mut shape.width)?;
-    set("--heads", &mut shape.heads)?;
-    set("--kv-heads", &mut shape.kv_heads)?;
-    set("--head-dim", &mut shape.head_dim)?;
-    set("--feed-forward", &mut shape.feed_forward)?;
-    set("--vocabulary", &mut shape.vocabulary)?;
+    }
+    set(&mut args, "--layers", &mut shape.layers)?;
+    set(&mut args, "--width", &mut shape.width)?;
+    set(&mut args, "--heads", &mut shape.heads)?;
+    set(&mut args, "--kv-heads", &mut shape.kv_heads)?;
+    set(&mut args, "--head-dim", &mut shape.head_dim)?;
+    set(&mut args, "--feed-forward", &mut shape.feed_forward)?;
+    set(&mut args, "--vocabulary", &mut shape.vocabulary)?;
+    if let Some(seed) = args.value("--seed")? {
+        shape.seed = seed;
+    }
     if let Some(experts) = &mut shape.experts {
-        set("--experts", &mut experts.count)?;
-        set("--used", &mut experts.used)?;
-        set("--expert-width", &mut experts.width)?;
-        set("--leading-dense", &mut experts.leading_dense)?;
+        set(&mut args, "--experts", &mut experts.count)?;
+        set(&mut args, "--used", &mut experts.used)?;
+        set(&mut args, "--expert-width", &mut experts.width)?;
+        set(&mut args, "--leading-dense", &mut experts.leading_dense)?;
+        set(&mut args, "--shared", &mut experts.shared)?;
         experts.fused = args.flag("--fused");
+    }
+    if let Some(latent) = &mut shape.latent {
+        set(&mut args, "--q-lora-rank", &mut latent.q_lora_rank)?;
+        set(&mut args, "--kv-lora-rank", &mut latent.kv_lora_rank)?;
+        set(&mut args, "--nope", &mut latent.nope)?;
+        set(&mut args, "--rope", &mut latent.rope)?;
     }
     args.finish()?;
     fs::write(&out, shape.file())?;

@@ -5,9 +5,18 @@
 //! multi-byte field is little-endian. [`Format::dequantize`] gives the same bits as the Python package `gguf`.
 
 mod float;
+mod grids;
+mod iq1_m;
+mod iq1_s;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
+mod octets;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -18,11 +27,21 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod tq1_0;
+mod tq2_0;
 
 pub use float::{BlockBF16, BlockF16, BlockF32};
+pub use iq1_m::BlockIQ1M;
+pub use iq1_s::BlockIQ1S;
+pub use iq2_s::BlockIQ2S;
+pub use iq2_xs::BlockIQ2XS;
+pub use iq2_xxs::BlockIQ2XXS;
+pub use iq3_s::BlockIQ3S;
+pub use iq3_xxs::BlockIQ3XXS;
 pub use iq4_nl::{BlockIQ4NL, IQ4_VALUES};
 pub use iq4_xs::BlockIQ4XS;
 pub use mxfp4::{BlockMXFP4, MXFP4_VALUES, e8m0_half};
+pub use octets::{BIASED_ZERO, Octets};
 pub use q2_k::BlockQ2K;
 pub use q3_k::BlockQ3K;
 pub use q4_0::BlockQ4_0;
@@ -33,6 +52,8 @@ pub use q5_1::BlockQ5_1;
 pub use q5_k::BlockQ5K;
 pub use q6_k::BlockQ6K;
 pub use q8_0::BlockQ8_0;
+pub use tq1_0::BlockTQ1_0;
+pub use tq2_0::BlockTQ2_0;
 
 use crate::activation::ActivationKind;
 
@@ -64,6 +85,15 @@ pub enum Format {
     IQ4_NL,
     IQ4_XS,
     MXFP4,
+    IQ1_S,
+    IQ1_M,
+    IQ2_XXS,
+    IQ2_XS,
+    IQ2_S,
+    IQ3_XXS,
+    IQ3_S,
+    TQ1_0,
+    TQ2_0,
 }
 
 /// What the crate knows of one format.
@@ -79,7 +109,7 @@ struct Row {
 
 /// In the order of [`Format`]'s variants, which index it.
 #[rustfmt::skip]
-static TABLE: [Row; 16] = {
+static TABLE: [Row; 25] = {
     use ActivationKind::{F32, Q8x32, Q8x256};
     [
         row::<BlockF32>   (Format::F32,     0, "F32",    F32),
@@ -98,6 +128,15 @@ static TABLE: [Row; 16] = {
         row::<BlockIQ4NL> (Format::IQ4_NL, 20, "IQ4_NL", Q8x32),
         row::<BlockIQ4XS> (Format::IQ4_XS, 23, "IQ4_XS", Q8x256),
         row::<BlockMXFP4> (Format::MXFP4,  39, "MXFP4",  Q8x32),
+        row::<BlockIQ1S>   (Format::IQ1_S,   19, "IQ1_S",  Q8x256),
+        row::<BlockIQ1M>   (Format::IQ1_M,   29, "IQ1_M",  Q8x256),
+        row::<BlockIQ2XXS> (Format::IQ2_XXS, 16, "IQ2_XXS",Q8x256),
+        row::<BlockIQ2XS>  (Format::IQ2_XS,  17, "IQ2_XS", Q8x256),
+        row::<BlockIQ2S>   (Format::IQ2_S,   22, "IQ2_S",  Q8x256),
+        row::<BlockIQ3XXS> (Format::IQ3_XXS, 18, "IQ3_XXS",Q8x256),
+        row::<BlockIQ3S>   (Format::IQ3_S,   21, "IQ3_S",  Q8x256),
+        row::<BlockTQ1_0>  (Format::TQ1_0,   34, "TQ1_0",  Q8x256),
+        row::<BlockTQ2_0>  (Format::TQ2_0,   35, "TQ2_0",  Q8x256),
     ]
 };
 
@@ -225,23 +264,14 @@ pub fn type_name(id: u32) -> Option<&'static str> {
         5 => "Q4_3 (retired)",
         9 => "Q8_1",
         15 => "Q8_K",
-        16 => "IQ2_XXS",
-        17 => "IQ2_XS",
-        18 => "IQ3_XXS",
-        19 => "IQ1_S",
-        21 => "IQ3_S",
-        22 => "IQ2_S",
         24 => "I8",
         25 => "I16",
         26 => "I32",
         27 => "I64",
         28 => "F64",
-        29 => "IQ1_M",
         31 => "Q4_0_4_4 (retired)",
         32 => "Q4_0_4_8 (retired)",
         33 => "Q4_0_8_8 (retired)",
-        34 => "TQ1_0",
-        35 => "TQ2_0",
         36 => "IQ4_NL_4_4 (retired)",
         37 => "IQ4_NL_4_8 (retired)",
         38 => "IQ4_NL_8_8 (retired)",

@@ -76,6 +76,15 @@ pub fn dot_row(format: Format, row: &[u8], x: &Activations, column: usize) -> f3
         Format::IQ4_XS => chain(row, x.q8x256(), x, column, |w: &BlockIQ4XS, q, total| {
             large((f16_to_f32(w.d), None), twice(w.scales()), |i| step(&IQ4_VALUES, w.code(i)), q, total)
         }),
+        Format::IQ1_S => octets::<BlockIQ1S>(row, x, column),
+        Format::IQ1_M => octets::<BlockIQ1M>(row, x, column),
+        Format::IQ2_XXS => octets::<BlockIQ2XXS>(row, x, column),
+        Format::IQ2_XS => octets::<BlockIQ2XS>(row, x, column),
+        Format::IQ2_S => octets::<BlockIQ2S>(row, x, column),
+        Format::IQ3_XXS => octets::<BlockIQ3XXS>(row, x, column),
+        Format::IQ3_S => octets::<BlockIQ3S>(row, x, column),
+        Format::TQ1_0 => octets::<BlockTQ1_0>(row, x, column),
+        Format::TQ2_0 => octets::<BlockTQ2_0>(row, x, column),
     }
 }
 
@@ -135,6 +144,15 @@ fn large(
     let integer = (0..16).map(|group| scales[group] * dot(group)).sum();
     let min = min.map(|(dmin, mins)| (dmin, mins.iter().zip(x.sums).map(|(&min, sum)| min * i32::from(sum)).sum()));
     large_step(x.d, d, integer, min, total)
+}
+
+fn octets<B: Octets>(row: &[u8], x: &Activations, column: usize) -> f32 {
+    chain(row, x.q8x256(), x, column, |w: &B, q, total| {
+        let mut codes = [[0; 8]; 32];
+        w.octets(&mut codes);
+        let code = |i: usize| i32::from(codes[i / 8][i % 8]) - i32::from(BIASED_ZERO);
+        large((w.d(), None), w.scales().map(i32::from), code, q, total)
+    })
 }
 
 /// Scales of groups of 32 as scales of groups of 16.

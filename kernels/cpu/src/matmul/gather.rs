@@ -59,27 +59,27 @@ macro_rules! at {
 
 each_block! {
     PackedQ4_0 => |t, column, out| {
-        out.d = column.map(|block| block.d);
+        column.halves(t, at!(BlockQ4_0, d), &mut out.d);
         column.planes(t, at!(BlockQ4_0, qs), &mut out.qs);
     }
     PackedQ4_1 => |t, column, out| {
-        out.d = column.map(|block| block.d);
-        out.m = column.map(|block| block.m);
+        column.halves(t, at!(BlockQ4_1, d), &mut out.d);
+        column.halves(t, at!(BlockQ4_1, m), &mut out.m);
         column.planes(t, at!(BlockQ4_1, qs), &mut out.qs);
     }
     PackedQ5_0 => |t, column, out| {
-        out.d = column.map(|block| block.d);
+        column.halves(t, at!(BlockQ5_0, d), &mut out.d);
         fifth_bits(t.words(&column.map(|block| block.qh))).store(&mut out.qh);
         column.planes(t, at!(BlockQ5_0, qs), &mut out.qs);
     }
     PackedQ5_1 => |t, column, out| {
-        out.d = column.map(|block| block.d);
-        out.m = column.map(|block| block.m);
+        column.halves(t, at!(BlockQ5_1, d), &mut out.d);
+        column.halves(t, at!(BlockQ5_1, m), &mut out.m);
         fifth_bits(t.words(&column.map(|block| block.qh))).store(&mut out.qh);
         column.planes(t, at!(BlockQ5_1, qs), &mut out.qs);
     }
     PackedQ8_0 => |t, column, out| {
-        out.d = column.map(|block| block.d);
+        column.halves(t, at!(BlockQ8_0, d), &mut out.d);
         for (q, out) in out.qs.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             let words = column.quad(t, at!(BlockQ8_0, qs) + 16 * q);
             for p in 0..4 {
@@ -88,7 +88,7 @@ each_block! {
         }
     }
     PackedIQ4NL => |t, column, out| {
-        out.d = column.map(|block| block.d);
+        column.halves(t, at!(BlockIQ4NL, d), &mut out.d);
         column.planes(t, at!(BlockIQ4NL, qs), &mut out.qs);
     }
     PackedMXFP4 => |t, column, out| {
@@ -136,7 +136,7 @@ each_block! {
         }
     }
     PackedQ6K => |t, column, out| {
-        out.d = column.map(|block| block.d);
+        column.halves(t, at!(BlockQ6K, d), &mut out.d);
         let (scales, qh) = (column.quad(t, at!(BlockQ6K, scales)), four_quads(t, column, at!(BlockQ6K, qh)));
         for (c, chunk) in out.chunks.iter_mut().enumerate() {
             let (n, field) = (c / 2, 2 * (c % 2) as u32);
@@ -159,6 +159,15 @@ each_block! {
             let scales = (low & 0x0f) | (low & 0xf0) << 4 | (high & 0x03) << 4 | (high & 0x0c) << 10;
             signed_six_bits(scales).store_halves(&mut chunk.scales);
             column.planes(t, at!(BlockIQ4XS, qs) + 32 * c, &mut chunk.qs);
+        }
+    }
+}
+
+impl<B: Block> Gather for Stacked<B> {
+    #[inline(always)]
+    fn gather<T: Transpose>(_: T, strip: &Strip<'_, B>, out: &mut [Self]) {
+        for (b, out) in out.iter_mut().enumerate() {
+            out.rows = strip.column(b).map(|block| *block);
         }
     }
 }

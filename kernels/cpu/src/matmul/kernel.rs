@@ -6,7 +6,7 @@ use super::tile::{COLUMNS, Columns, Tile};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use crate::activation::Activations;
-use crate::format::Format;
+use crate::format::*;
 use crate::isa::{Isa, Level};
 
 /// Most columns of a tile. AVX2 has half the registers of AVX-512.
@@ -63,5 +63,14 @@ pub(super) fn tile(isa: Isa, w: Weights<'_>, x: &Activations, first: usize, n: u
         Format::Q5_K => call!(large, PackedQ5K, x.q8x256()),
         Format::Q6_K => call!(large, PackedQ6K, x.q8x256()),
         Format::IQ4_XS => call!(large, PackedIQ4XS, x.q8x256()),
+        Format::IQ1_S => call!(large, Stacked<BlockIQ1S>, x.q8x256()),
+        Format::IQ1_M => call!(large, Stacked<BlockIQ1M>, x.q8x256()),
+        Format::IQ2_XXS => call!(large, Stacked<BlockIQ2XXS>, x.q8x256()),
+        Format::IQ2_XS => call!(large, Stacked<BlockIQ2XS>, x.q8x256()),
+        Format::IQ2_S => call!(large, Stacked<BlockIQ2S>, x.q8x256()),
+        Format::IQ3_XXS => call!(large, Stacked<BlockIQ3XXS>, x.q8x256()),
+        Format::IQ3_S => call!(large, Stacked<BlockIQ3S>, x.q8x256()),
+        Format::TQ1_0 => call!(large, Stacked<BlockTQ1_0>, x.q8x256()),
+        Format::TQ2_0 => call!(large, Stacked<BlockTQ2_0>, x.q8x256()),
     }
 }

@@ -13,10 +13,33 @@
 //! chunk's *low* run in the low nibbles and four of its *high* run in the high nibbles; where the runs begin depends on
 //! the format (see [`Runs`]).
 
+#[cfg(target_arch = "x86_64")]
+use super::words::{Transpose, Words};
 use crate::format::*;
 
 /// Rows of a group.
 pub(super) const ROWS: usize = 16;
+
+/// A cache line: what a 512-bit load wants to be aligned to.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub(super) struct Line([u8; 64]);
+
+impl Line {
+    pub(super) const ZERO: Line = Line([0; 64]);
+
+    /// The bytes of lines.
+    pub(super) fn bytes(lines: &[Line]) -> &[u8] {
+        // SAFETY: lines are bytes without padding.
+        unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), size_of_val(lines)) }
+    }
+
+    /// The bytes of lines, to write.
+    pub(super) fn bytes_mut(lines: &mut [Line]) -> &mut [u8] {
+        // SAFETY: lines are bytes without padding, borrowed uniquely.
+        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), size_of_val(lines)) }
+    }
+}
 
 /// Four bytes of each of 16 rows.
 pub(super) type Plane = [[u8; 4]; ROWS];
@@ -95,6 +118,60 @@ packed! {
     PackedQ6K(BlockQ6K) { d: Halves, padding: Halves, chunks: [ChunkQ6K; 4], }
     /// Runs [`Runs::SIXTEENS`].
     PackedIQ4XS(BlockIQ4XS) { d: Halves, chunks: [ChunkIQ4XS; 4], }
+}
+
+/// One block of each of 16 rows as in the file, for formats whose codes must be looked up: kernels [spread](Spread) it on
+/// their way.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Stacked<B> {
+    pub(super) rows: [B; ROWS],
+}
+
+// SAFETY: `B` is made of byte arrays alone.
+unsafe impl<B: Block> Packed for Stacked<B> {
+    type Source = B;
+}
+
+/// A [`Stacked`] block for the time of its products: a byte for every code.
+#[cfg(target_arch = "x86_64")]
+#[repr(C, align(64))]
+pub(super) struct Spread {
+    /// Plane `z` has values `4 z ..`, codes plus [`BIASED_ZERO`].
+    pub(super) codes: [Plane; 64],
+    /// Plane `c` has the scales of four groups of 16 values, from value `64 c` on.
+    pub(super) scales: [Plane; 4],
+    /// Scales of the scales.
+    pub(super) d: [f32; ROWS],
+    /// The codes row by row: where they are looked up.
+    rows: [[[u8; 8]; 32]; ROWS],
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Spread {
+    pub(super) const ZERO: Spread =
+        Spread { codes: [[[0; 4]; ROWS]; 64], scales: [[[0; 4]; ROWS]; 4], d: [0.0; ROWS], rows: [[[0; 8]; 32]; ROWS] };
+
+    /// Takes the values of `block`.
+    #[inline(always)]
+    pub(super) fn set<B: Octets>(&mut self, t: impl Transpose, block: &Stacked<B>) {
+        for (r, row) in block.rows.iter().enumerate() {
+            self.d[r] = row.d();
+            for (plane, four) in self.scales.iter_mut().zip(row.scales().as_chunks().0) {
+                plane[r] = *four;
+            }
+            row.octets(&mut self.rows[r]);
+        }
+        let first = self.rows.as_ptr().cast::<u8>();
+        let offsets = std::array::from_fn(|r| 256 * r);
+        for (q, planes) in self.codes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            // SAFETY: a row is 256 bytes, and there are 16 quads.
+            let words = unsafe { t.quad(first.add(16 * q), &offsets) };
+            for p in 0..4 {
+                words[p].store(&mut planes[p]);
+            }
+        }
+    }
 }
 
 /// 64 values of 16 rows, Q2_K.
@@ -273,6 +350,42 @@ macro_rules! with_packed {
             }
             Format::MXFP4 => {
                 type $p = PackedMXFP4;
+                $work
+            }
+            Format::IQ1_S => {
+                type $p = Stacked<$crate::format::BlockIQ1S>;
+                $work
+            }
+            Format::IQ1_M => {
+                type $p = Stacked<$crate::format::BlockIQ1M>;
+                $work
+            }
+            Format::IQ2_XXS => {
+                type $p = Stacked<$crate::format::BlockIQ2XXS>;
+                $work
+            }
+            Format::IQ2_XS => {
+                type $p = Stacked<$crate::format::BlockIQ2XS>;
+                $work
+            }
+            Format::IQ2_S => {
+                type $p = Stacked<$crate::format::BlockIQ2S>;
+                $work
+            }
+            Format::IQ3_XXS => {
+                type $p = Stacked<$crate::format::BlockIQ3XXS>;
+                $work
+            }
+            Format::IQ3_S => {
+                type $p = Stacked<$crate::format::BlockIQ3S>;
+                $work
+            }
+            Format::TQ1_0 => {
+                type $p = Stacked<$crate::format::BlockTQ1_0>;
+                $work
+            }
+            Format::TQ2_0 => {
+                type $p = Stacked<$crate::format::BlockTQ2_0>;
                 $work
             }
         }

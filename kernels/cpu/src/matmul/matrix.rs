@@ -4,11 +4,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::gather::{Gather, gather};
-use super::layout::{ROWS, with_packed};
-use super::strip::Strip;
+use super::layout::{Line, ROWS};
+use super::packer::Packer;
+use super::slab::Lines;
 use crate::format::Format;
 use crate::isa::Isa;
+use crate::team::Team;
 
 /// Bytes that someone else owns, such as a mapped file. Must be the same on every look.
 pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -36,7 +37,7 @@ pub(super) enum Storage {
 /// Row groups in packed form.
 #[derive(Clone)]
 pub(super) struct PackedRows {
-    lines: Arc<Vec<Line>>,
+    lines: Lines,
     /// Lines of one row group; a group begins on a line.
     group_lines: usize,
     first_group: usize,
@@ -48,27 +49,6 @@ pub(super) struct FileRows {
     bytes: SharedBytes,
     range: Range<usize>,
     pub(super) row_bytes: usize,
-}
-
-/// A cache line: what a 512-bit load wants to be aligned to.
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-pub(super) struct Line([u8; 64]);
-
-impl Line {
-    pub(super) const ZERO: Line = Line([0; 64]);
-
-    /// The bytes of lines.
-    pub(super) fn bytes(lines: &[Line]) -> &[u8] {
-        // SAFETY: lines are bytes without padding.
-        unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), size_of_val(lines)) }
-    }
-
-    /// The bytes of lines, to write.
-    pub(super) fn bytes_mut(lines: &mut [Line]) -> &mut [u8] {
-        // SAFETY: lines are bytes without padding, borrowed uniquely.
-        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), size_of_val(lines)) }
-    }
 }
 
 /// Why there is no matrix.
@@ -107,11 +87,7 @@ impl fmt::Display for PackError {
 impl std::error::Error for PackError {}
 
 impl Matrix {
-    /// Packs `rows` rows of `cols` values, as they lie in a GGUF file: row after row, each a chain of blocks.
-    ///
-    /// `progress` is called after every group of 16 rows with the rows done so far; returning `false` stops with
-    /// [`PackError::Cancelled`]. Sizes may come from a file: every one is checked before memory is asked for, and
-    /// that is never more than four times `data` and a group of padding.
+    /// Packs one tensor on the calling thread: see [`Packer::pack`].
     ///
     /// # Errors
     /// [`PackError`]
@@ -123,11 +99,13 @@ impl Matrix {
         data: &[u8],
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Matrix, PackError> {
-        let row_bytes = check_shape(format, rows, cols, data.len())?;
-        let lines = with_packed!(format, P => pack::<P>(isa, row_bytes, data, progress))?;
-        let group_lines = lines.len() / rows.div_ceil(ROWS);
-        let packed = PackedRows { lines: Arc::new(lines), group_lines, first_group: 0 };
-        Ok(Matrix { format, rows, cols, storage: Storage::Packed(packed) })
+        Packer::new(isa, &Team::new(1), data.len()).pack(format, rows, cols, data, progress)
+    }
+
+    /// A matrix of packed rows that are there.
+    pub(super) fn packed(format: Format, rows: usize, cols: usize, lines: Lines) -> Matrix {
+        let group_lines = lines.get().len() / rows.div_ceil(ROWS);
+        Matrix { format, rows, cols, storage: Storage::Packed(PackedRows { lines, group_lines, first_group: 0 }) }
     }
 
     /// The rows that lie in `range` of `bytes`, used where they are.
@@ -219,7 +197,7 @@ impl PackedRows {
     /// The packed blocks of one group.
     pub(super) fn group(&self, group: usize) -> &[u8] {
         let first = (self.first_group + group) * self.group_lines;
-        Line::bytes(&self.lines[first..first + self.group_lines])
+        Line::bytes(&self.lines.get()[first..first + self.group_lines])
     }
 }
 
@@ -238,36 +216,11 @@ impl fmt::Debug for Matrix {
 }
 
 /// Bytes of a row, where `found` bytes are `rows` rows of `cols` values.
-fn check_shape(format: Format, rows: usize, cols: usize, found: usize) -> Result<usize, PackError> {
+pub(super) fn check_shape(format: Format, rows: usize, cols: usize, found: usize) -> Result<usize, PackError> {
     let row_bytes = format.row_bytes(cols).filter(|&bytes| bytes > 0);
     let expected = row_bytes.and_then(|bytes| bytes.checked_mul(rows)).filter(|&bytes| bytes > 0);
     match row_bytes {
         Some(row_bytes) if expected == Some(found) => Ok(row_bytes),
         _ => Err(PackError::Shape { expected, found }),
     }
-}
-
-fn pack<P: Gather>(
-    isa: Isa,
-    row_bytes: usize,
-    data: &[u8],
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<Vec<Line>, PackError> {
-    let (rows, blocks) = (data.len() / row_bytes, row_bytes / size_of::<P::Source>());
-    let too_large = PackError::OutOfMemory { bytes: usize::MAX };
-    let group_lines = blocks.checked_mul(size_of::<P>()).ok_or(too_large)?.div_ceil(size_of::<Line>());
-    let total = rows.div_ceil(ROWS).checked_mul(group_lines).ok_or(too_large)?;
-    let mut lines: Vec<Line> = Vec::new();
-    let refused = PackError::OutOfMemory { bytes: total.saturating_mul(size_of::<Line>()) };
-    lines.try_reserve_exact(total).map_err(|_| refused)?;
-    for row in (0..rows).step_by(ROWS) {
-        let begin = lines.len();
-        lines.resize(begin + group_lines, Line::ZERO);
-        let strip = Strip::new(data, row_bytes, row, 0..blocks);
-        gather::<P>(isa, &strip, &mut P::cast_mut(Line::bytes_mut(&mut lines[begin..]))[..blocks]);
-        if !progress(rows.min(row + ROWS)) {
-            return Err(PackError::Cancelled);
-        }
-    }
-    Ok(lines)
 }

@@ -1,6 +1,6 @@
 //! Products of weight matrices and quantised activations.
 //!
-//! [`Matrix::pack`] rearranges the blocks of a tensor once, [`Matrix::in_place`] leaves them where they are; [`matmul`]
+//! [`Packer`] rearranges the blocks of a tensor once, [`Matrix::in_place`] leaves them where they are; [`matmul`]
 //! multiplies either with any number of columns. What the result is, bit for bit and on every instruction set, says
 //! [`dot_row`]; `layout.rs` draws the packed blocks. Kernels know packed blocks only: `gather.rs` makes them, for good
 //! or for the length of a task.
@@ -14,8 +14,10 @@ mod gather;
 mod kernel;
 mod layout;
 mod matrix;
+mod packer;
 mod plan;
 mod scalar;
+mod slab;
 mod strip;
 mod tile;
 mod unpack;
@@ -23,6 +25,7 @@ mod words;
 
 pub use definition::dot_row;
 pub use matrix::{Matrix, PackError, SharedBytes};
+pub use packer::Packer;
 
 use plan::Plan;
 

@@ -43,7 +43,7 @@ pub(super) fn large<P: Large>(w: &[P], x: Columns<'_, Q8x256>, n: usize, out: &m
     for (w, x) in x.zip_n(n, w) {
         w.codes(&mut codes);
         w.scales(&mut scales);
-        let dmin = w.mins(&mut mins);
+        let (d, dmin) = (w.d(), w.mins(&mut mins));
         for (total, x) in out.iter_mut().zip(x) {
             let integers = scaled_dots(&codes, &scales, x);
             let mut js = [0; ROWS];
@@ -56,7 +56,7 @@ pub(super) fn large<P: Large>(w: &[P], x: Columns<'_, Q8x256>, n: usize, out: &m
             }
             for (r, total) in total.iter_mut().enumerate() {
                 let min = dmin.map(|dmin| (f16_to_f32(dmin[r]), js[r]));
-                *total = large_step(x.d, f16_to_f32(w.d()[r]), integers[r], min, *total);
+                *total = large_step(x.d, d[r], integers[r], min, *total);
             }
         }
     }

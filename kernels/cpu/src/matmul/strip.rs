@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::layout::{Plane, ROWS};
+use super::layout::{Halves, Plane, ROWS};
 use super::words::{Transpose, Words};
 use crate::format::Block;
 
@@ -14,6 +14,8 @@ pub(super) struct Strip<'a, B> {
     /// Bytes from `first` to the strip's first block of each row.
     offsets: [usize; ROWS],
     blocks: usize,
+    /// Bytes from this strip to the one that is gathered next.
+    next: usize,
     data: PhantomData<&'a [B]>,
 }
 
@@ -28,7 +30,13 @@ impl<'a, B: Block> Strip<'a, B> {
         assert!(live > 0 && blocks.start <= blocks.end && blocks.end <= row_bytes / size_of::<B>(), "no such strip");
         let first = data[row * row_bytes + blocks.start * size_of::<B>()..].as_ptr();
         let offsets = std::array::from_fn(|r| r.min(live - 1) * row_bytes);
-        Strip { first, offsets, blocks: blocks.len(), data: PhantomData }
+        // The rest of the rows comes next, and after it the rows below.
+        let next = if blocks.end < row_bytes / size_of::<B>() {
+            blocks.len() * size_of::<B>()
+        } else {
+            ROWS * row_bytes - blocks.start * size_of::<B>()
+        };
+        Strip { first, offsets, blocks: blocks.len(), next, data: PhantomData }
     }
 
     /// Blocks of a row.
@@ -40,7 +48,8 @@ impl<'a, B: Block> Strip<'a, B> {
     #[inline(always)]
     pub(super) fn column(&self, b: usize) -> Column<'_, B> {
         assert!(b < self.blocks);
-        Column { first: self.first.wrapping_add(b * size_of::<B>()), offsets: &self.offsets, data: PhantomData }
+        let first = self.first.wrapping_add(b * size_of::<B>());
+        Column { first, offsets: &self.offsets, next: self.next, data: PhantomData }
     }
 
     /// Sixteen bytes of every row, from block `b` on: word `p` is bytes `4 p ..`.
@@ -50,9 +59,30 @@ impl<'a, B: Block> Strip<'a, B> {
     #[inline(always)]
     pub(super) fn quad<T: Transpose>(&self, t: T, b: usize) -> [T::Words; 4] {
         assert!(b < self.blocks && (self.blocks - b) * size_of::<B>() >= 16);
+        let first = self.first.wrapping_add(b * size_of::<B>());
+        prefetch(first, &self.offsets, self.next);
         // SAFETY: the 16 bytes of each row lie inside the strip, by the assertion.
-        unsafe { t.quad(self.first.wrapping_add(b * size_of::<B>()), &self.offsets) }
+        unsafe { t.quad(first, &self.offsets) }
     }
+}
+
+/// Asks for part of the strip that comes `next` bytes after this one: for a quarter of the rows the line where they
+/// are going to read. Which quarter follows from the address, so that a line is asked for once in four reads of 16
+/// bytes.
+///
+/// Sixteen rows at once are more than the processor's own prefetcher can follow. Measured (Zen 4, Q4_K): 5 GB/s without,
+/// 9 with a burst of requests for each block, as fast as plain reads with a few for every 16 bytes; into the first-level
+/// cache it is half of that.
+#[inline(always)]
+fn prefetch(first: *const u8, offsets: &[usize; ROWS], next: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in offsets.as_chunks::<4>().0[(first as usize / 16) % 4] {
+        let line = first.wrapping_add(offset + next);
+        // SAFETY: a prefetch of any address is harmless, and every x86-64 has it.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (first, offsets, next);
 }
 
 /// One block of each of 16 rows.
@@ -60,6 +90,7 @@ impl<'a, B: Block> Strip<'a, B> {
 pub(super) struct Column<'a, B> {
     first: *const u8,
     offsets: &'a [usize; ROWS],
+    next: usize,
     data: PhantomData<&'a B>,
 }
 
@@ -82,8 +113,18 @@ impl<'a, B: Block> Column<'a, B> {
     #[inline(always)]
     pub(super) fn quad<T: Transpose>(&self, t: T, at: usize) -> [T::Words; 4] {
         assert!(at + 16 <= size_of::<B>());
+        let first = self.first.wrapping_add(at);
+        prefetch(first, self.offsets, self.next);
         // SAFETY: the bytes lie inside the block, by the assertion above, and the block of each row in the data.
-        unsafe { t.quad(self.first.add(at), self.offsets) }
+        unsafe { t.quad(first, self.offsets) }
+    }
+
+    /// Two bytes of every row's block from `at` on.
+    #[inline(always)]
+    pub(super) fn halves(&self, t: impl Transpose, at: usize, out: &mut Halves) {
+        assert!(at + 2 <= size_of::<B>());
+        // SAFETY: the bytes lie inside the block, by the assertion above, and the block of each row in the data.
+        unsafe { t.halves(self.first.wrapping_add(at), self.offsets, out) }
     }
 
     /// Plane `p` of `out` receives bytes `at + 4 p ..` of every row's block.

@@ -5,7 +5,7 @@
 //! set.
 
 use super::layout::*;
-use crate::format::{IQ4_VALUES, MXFP4_VALUES, e8m0_half, f16_to_f32, scales_and_mins};
+use crate::format::{BIASED_ZERO, IQ4_VALUES, MXFP4_VALUES, Octets, e8m0_half, f16_to_f32, scales_and_mins};
 
 /// Signed codes of a step: four values of 16 rows.
 pub(super) type Codes = [[i8; 4]; ROWS];
@@ -20,7 +20,7 @@ pub(super) trait Large: Packed {
     /// Scales of groups of 16 values.
     fn scales(&self, out: &mut [Integers; 16]);
     /// Scales of the scales.
-    fn d(&self) -> &Halves;
+    fn d(&self) -> [f32; ROWS];
     /// Minimums of groups of 16 values and their scales, for formats that have them.
     #[inline(always)]
     fn mins(&self, _out: &mut [Integers; 16]) -> Option<&Halves> {
@@ -191,8 +191,8 @@ impl Large for PackedQ2K {
     }
 
     #[inline(always)]
-    fn d(&self) -> &Halves {
-        &self.d
+    fn d(&self) -> [f32; ROWS] {
+        self.d.map(f16_to_f32)
     }
 }
 
@@ -222,8 +222,8 @@ impl Large for PackedQ3K {
     }
 
     #[inline(always)]
-    fn d(&self) -> &Halves {
-        &self.d
+    fn d(&self) -> [f32; ROWS] {
+        self.d.map(f16_to_f32)
     }
 }
 
@@ -263,8 +263,8 @@ impl Large for PackedQ4K {
     }
 
     #[inline(always)]
-    fn d(&self) -> &Halves {
-        &self.d
+    fn d(&self) -> [f32; ROWS] {
+        self.d.map(f16_to_f32)
     }
 }
 
@@ -297,8 +297,8 @@ impl Large for PackedQ5K {
     }
 
     #[inline(always)]
-    fn d(&self) -> &Halves {
-        &self.d
+    fn d(&self) -> [f32; ROWS] {
+        self.d.map(f16_to_f32)
     }
 }
 
@@ -327,8 +327,8 @@ impl Large for PackedQ6K {
     }
 
     #[inline(always)]
-    fn d(&self) -> &Halves {
-        &self.d
+    fn d(&self) -> [f32; ROWS] {
+        self.d.map(f16_to_f32)
     }
 }
 
@@ -357,7 +357,34 @@ impl Large for PackedIQ4XS {
     }
 
     #[inline(always)]
-    fn d(&self) -> &Halves {
-        &self.d
+    fn d(&self) -> [f32; ROWS] {
+        self.d.map(f16_to_f32)
+    }
+}
+
+impl<B: Octets> Large for Stacked<B> {
+    #[inline(always)]
+    fn codes(&self, out: &mut [Codes; 64]) {
+        let mut codes = [[0; 8]; 32];
+        for (r, row) in self.rows.iter().enumerate() {
+            row.octets(&mut codes);
+            for (out, &four) in out.iter_mut().zip(codes.as_flattened().as_chunks().0) {
+                out[r] = four.map(|code: u8| code as i8 - BIASED_ZERO as i8);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn scales(&self, out: &mut [Integers; 16]) {
+        for (r, row) in self.rows.iter().enumerate() {
+            for (out, scale) in out.iter_mut().zip(row.scales()) {
+                out[r] = i16::from(scale);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn d(&self) -> [f32; ROWS] {
+        std::array::from_fn(|r| self.rows[r].d())
     }
 }

@@ -33,6 +33,12 @@ pub(super) trait Transpose: Copy {
     /// 16 bytes can be read there for every row.
     unsafe fn quad(self, first: *const u8, offsets: &[usize; ROWS]) -> [Self::Words; 4];
 
+    /// Two bytes from `first + offsets[r]` of each row `r`.
+    ///
+    /// # Safety
+    /// 2 bytes can be read there for every row.
+    unsafe fn halves(self, first: *const u8, offsets: &[usize; ROWS], out: &mut Halves);
+
     /// Words that are there already.
     fn words(self, words: &Plane) -> Self::Words;
 }
@@ -59,6 +65,12 @@ impl Transpose for Plain {
             }
         }
         words
+    }
+
+    #[inline(always)]
+    unsafe fn halves(self, first: *const u8, offsets: &[usize; ROWS], out: &mut Halves) {
+        // SAFETY: the caller promises that 2 bytes can be read; an array of bytes needs no alignment.
+        *out = offsets.map(|offset| unsafe { first.add(offset).cast::<[u8; 2]>().read() });
     }
 
     #[inline(always)]

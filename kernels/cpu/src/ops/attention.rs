@@ -9,7 +9,7 @@
 use super::exp::exp;
 use super::lanes::{Lanes, Op, dispatch};
 use super::page::{KvSlice, PAGE};
-use super::split::split_rows;
+use super::split::{Pages, Row, split_rows};
 use crate::isa::Isa;
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use std::ops::Range;
 pub const SPLIT: usize = 8 * PAGE;
 
 /// Queries that share the pages of one pass; more only cost cache.
-const TILE: usize = 32;
+const TILE: usize = 48;
 
 /// Attention of one layer, for one key-value head and the query heads that read it.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,11 +41,10 @@ pub struct AttentionShape {
 pub struct AttentionScratch {
     /// `[query][SPLIT]`
     pub(super) scores: Vec<f32>,
-    /// One page in single precision.
-    pub(super) wide: Vec<f32>,
     /// Partial results, `[query][head_dim_v + 2]`.
     partials: Vec<f32>,
     totals: Vec<f32>,
+    rows: Vec<Row>,
 }
 
 impl AttentionShape {
@@ -125,28 +124,46 @@ pub fn attend_rows<'a>(
     assert!(q_row > 0 && q.len().is_multiple_of(q_row), "the queries are not whole rows");
     assert_eq!(out.len(), q.len() / q_row * out_row, "the output does not fit the queries");
     let tile = shape.tile_rows();
+    let pages: Pages<'_, '_> = &|_, page| pages(page);
+    let mut rows = std::mem::take(&mut scratch.rows);
     for (index, (q, out)) in q.chunks(tile * q_row).zip(out.chunks_mut(tile * out_row)).enumerate() {
-        let (first, rows) = (first_position + index * tile, q.len() / q_row);
-        let last = first + rows - 1;
-        let mut totals = std::mem::take(&mut scratch.totals);
-        let mut partials = std::mem::take(&mut scratch.partials);
-        totals.resize(rows * shape.partial_len(), 0.0);
-        partials.resize(rows * shape.partial_len(), 0.0);
-        for split in shape.splits(first).start..shape.splits(last).end {
-            split_rows(isa, shape, q, first, split, pages, scratch, &mut partials);
-            let row_partials = partials.chunks_exact(shape.partial_len());
-            for (row, (total, partial)) in totals.chunks_exact_mut(shape.partial_len()).zip(row_partials).enumerate() {
-                let splits = shape.splits(first + row);
-                if split == splits.start {
-                    total.copy_from_slice(partial);
-                } else if splits.contains(&split) {
-                    fold(isa, shape, total, partial);
-                }
+        let first = first_position + index * tile;
+        rows.clear();
+        rows.extend((first..first + q.len() / q_row).map(|position| Row { sequence: 0, position }));
+        attend_tile(isa, shape, q, &rows, pages, scratch, out);
+    }
+    scratch.rows = rows;
+}
+
+/// [`attend_rows`] for rows at ascending positions, in one pass over the pages.
+pub(super) fn attend_tile(
+    isa: Isa,
+    shape: &AttentionShape,
+    q: &[f32],
+    rows: &[Row],
+    pages: Pages<'_, '_>,
+    scratch: &mut AttentionScratch,
+    out: &mut [f32],
+) {
+    let (first, last) = (rows[0].position, rows[rows.len() - 1].position);
+    let mut totals = std::mem::take(&mut scratch.totals);
+    let mut partials = std::mem::take(&mut scratch.partials);
+    totals.resize(rows.len() * shape.partial_len(), 0.0);
+    partials.resize(rows.len() * shape.partial_len(), 0.0);
+    for split in shape.splits(first).start..shape.splits(last).end {
+        split_rows(isa, shape, q, rows, split, pages, scratch, &mut partials);
+        let row_partials = partials.chunks_exact(shape.partial_len());
+        for (row, (total, partial)) in totals.chunks_exact_mut(shape.partial_len()).zip(row_partials).enumerate() {
+            let splits = shape.splits(rows[row].position);
+            if split == splits.start {
+                total.copy_from_slice(partial);
+            } else if splits.contains(&split) {
+                fold(isa, shape.head_dim_v, total, partial);
             }
         }
-        finish(isa, shape, &totals, out);
-        (scratch.totals, scratch.partials) = (totals, partials);
     }
+    finish(isa, shape.head_dim_v, shape.stride(), &totals, out);
+    (scratch.totals, scratch.partials) = (totals, partials);
 }
 
 /// The part of [`attend`] that belongs to one of [`AttentionShape::splits`], for callers that share out the splits of a
@@ -169,7 +186,8 @@ pub fn attend_split<'a>(
     assert_eq!(q.len(), shape.group * shape.head_dim_k, "one row of queries");
     assert_eq!(partial.len(), shape.partial_len(), "the partial result does not fit the shape");
     assert!(shape.splits(position).contains(&split), "no key of the split is seen");
-    split_rows(isa, shape, q, position, split, pages, scratch, partial);
+    let row = Row { sequence: 0, position };
+    split_rows(isa, shape, q, &[row], split, &|_, page| pages(page), scratch, partial);
 }
 
 /// Joins the results of [`attend_split`], all splits of one query row in ascending order, to the result of [`attend`].
@@ -181,17 +199,32 @@ pub fn merge(isa: Isa, shape: &AttentionShape, partials: &[f32], scratch: &mut A
     let len = shape.partial_len();
     assert!(!partials.is_empty() && partials.len().is_multiple_of(len), "the partial results are not whole");
     assert_eq!(out.len(), shape.group * shape.head_dim_v, "the output does not fit the shape");
-    let (first, rest) = partials.split_at(len);
-    scratch.totals.clear();
-    scratch.totals.extend_from_slice(first);
-    for partial in rest.chunks_exact(len) {
-        fold(isa, shape, &mut scratch.totals, partial);
-    }
-    finish(isa, shape, &scratch.totals, out);
+    merge_splits(isa, shape, partials.chunks_exact(len), scratch, out);
 }
 
-/// total = total and the later `partial`, rescaled to the greater of their greatest scores.
-fn fold(isa: Isa, shape: &AttentionShape, total: &mut [f32], partial: &[f32]) {
+/// [`merge`] of partial results wherever they are.
+pub(super) fn merge_splits<'p>(
+    isa: Isa,
+    shape: &AttentionShape,
+    partials: impl Iterator<Item = &'p [f32]>,
+    scratch: &mut AttentionScratch,
+    out: &mut [f32],
+) {
+    let totals = &mut scratch.totals;
+    totals.clear();
+    for partial in partials {
+        if totals.is_empty() {
+            totals.extend_from_slice(partial);
+        } else {
+            fold(isa, shape.head_dim_v, totals, partial);
+        }
+    }
+    finish(isa, shape.head_dim_v, shape.stride(), totals, out);
+}
+
+/// total = total and the later `partial`, rescaled to the greater of their greatest scores. Both are partial results of
+/// some queries, each `dim` weighted values, their greatest score and the sum of their weights.
+pub(super) fn fold(isa: Isa, dim: usize, total: &mut [f32], partial: &[f32]) {
     struct Rescale<'a>(&'a mut [f32], f32, &'a [f32], f32);
     impl Op for Rescale<'_> {
         type Output = ();
@@ -203,8 +236,7 @@ fn fold(isa: Isa, shape: &AttentionShape, total: &mut [f32], partial: &[f32]) {
             }
         }
     }
-    let dim = shape.head_dim_v;
-    for (total, partial) in total.chunks_exact_mut(shape.stride()).zip(partial.chunks_exact(shape.stride())) {
+    for (total, partial) in total.chunks_exact_mut(dim + 2).zip(partial.chunks_exact(dim + 2)) {
         let greatest = if partial[dim] > total[dim] { partial[dim] } else { total[dim] };
         let (a, b) = (exp(total[dim] - greatest), exp(partial[dim] - greatest));
         dispatch(isa, Rescale(&mut total[..dim], a, &partial[..dim], b));
@@ -213,8 +245,8 @@ fn fold(isa: Isa, shape: &AttentionShape, total: &mut [f32], partial: &[f32]) {
     }
 }
 
-/// out = weighted values / sum of weights.
-fn finish(isa: Isa, shape: &AttentionShape, totals: &[f32], out: &mut [f32]) {
+/// out = weighted values / sum of weights, `dim` for each query; partial results are `stride` long.
+pub(super) fn finish(isa: Isa, dim: usize, stride: usize, totals: &[f32], out: &mut [f32]) {
     struct Divide<'a>(&'a [f32], f32, &'a mut [f32]);
     impl Op for Divide<'_> {
         type Output = ();
@@ -226,8 +258,7 @@ fn finish(isa: Isa, shape: &AttentionShape, totals: &[f32], out: &mut [f32]) {
             }
         }
     }
-    let dim = shape.head_dim_v;
-    for (total, out) in totals.chunks_exact(shape.stride()).zip(out.chunks_exact_mut(dim)) {
-        dispatch(isa, Divide(&total[..dim], total[dim + 1], out));
+    for (total, out) in totals.chunks_exact(stride).zip(out.chunks_exact_mut(dim)) {
+        dispatch(isa, Divide(&total[..dim], total[stride - 1], out));
     }
 }

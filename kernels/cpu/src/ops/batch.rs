@@ -1,9 +1,13 @@
 //! Attention of a whole batch, shared out over a team.
 
-use super::attention::{AttentionScratch, AttentionShape, attend_rows, attend_split, merge};
-use super::page::KvSlice;
+use super::attention::{AttentionScratch, AttentionShape, SPLIT, attend_tile, merge_splits};
+use super::page::{KvSlice, PAGE};
+use super::split::{Row, split_rows};
 use crate::isa::Isa;
 use crate::team::Team;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Rows of a batch that continue one sequence: a prompt's chunk, or the one row of a decode step.
@@ -17,43 +21,49 @@ pub struct AttentionRun {
     pub rows: usize,
 }
 
+/// Rows of a batch that is shared out by split of the keys; larger ones have work enough for a team in their rows.
+const SPLIT_ROWS: usize = 32;
+
 /// Buffers that grow to the largest batch and are used again.
 #[derive(Debug, Default)]
 pub struct AttentionBuffers {
     scratch: Pool,
-    /// What each task leaves for the second region, one chunk a task.
-    results: Vec<f32>,
+    plan: Plan,
+    /// What the tasks leave for whoever merges, one task after the other.
+    partials: Vec<f32>,
 }
 
 /// A stack of scratch buffers: as many as tasks ever ran at once.
 #[derive(Debug, Default)]
 struct Pool(Mutex<Vec<(AttentionScratch, Vec<f32>)>>);
 
-/// A part of the batch, for one key-value head.
-#[derive(Clone, Copy)]
+/// How a batch is cut into tasks.
+#[derive(Debug, Default)]
+struct Plan {
+    rows: Vec<Row>,
+    tasks: Vec<Task>,
+    /// Floats of all partial results.
+    partials: usize,
+    /// Where the partial results of each (row, head, split) begin, the splits of a row and head side by side.
+    places: Vec<usize>,
+    /// For each (row, head): its part of `places`, and the splits that are still to be computed.
+    merges: Vec<(Range<usize>, AtomicUsize)>,
+}
+
+/// Neighbouring rows of the batch, for one key-value head.
+#[derive(Debug, Clone)]
 struct Task {
-    run: AttentionRun,
-    /// The first row in the batch.
-    row: usize,
+    rows: Range<usize>,
     kv_head: usize,
     part: Part,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Part {
-    /// A tile of `rows` rows.
-    Rows { rows: usize },
-    /// One split of one row.
-    Split { split: usize },
-}
-
-/// Where the second region finds one row and head.
-#[derive(Clone, Copy)]
-enum Source {
-    /// The row `row` of what the task left.
-    Row { task: usize, row: usize },
-    /// Partial results of that many tasks.
-    Splits { task: usize, splits: usize },
+    /// All that rows of one sequence see.
+    Whole,
+    /// One split of rows that share its beginning; the partial results begin at `at`.
+    Split { split: usize, at: usize },
 }
 
 impl AttentionBuffers {
@@ -76,7 +86,9 @@ impl Pool {
 /// `[row][kv_heads][group][head_dim_v]`. `pages` gives the page of (sequence, key-value head, page number); it has to
 /// hold the keys and values of all rows already. Every row gets the bits that [`attend`](super::attend) gives it.
 ///
-/// A batch of single rows is shared out by (row, head, split), any other by (head, tile of rows).
+/// Small batches are shared out by (head, split of the keys), larger ones by (head, tile of rows). Neighbouring rows
+/// whose sequences have a page in common (the same memory, as forks of one prompt have) go over it together: it is read
+/// once for all of them.
 ///
 /// # Panics
 ///
@@ -100,65 +112,197 @@ pub fn attend_batch<'a>(
     if out.is_empty() {
         return;
     }
-    let (tasks, sources) = plan(shape, kv_heads, runs);
-    let single = runs.iter().all(|run| run.rows == 1);
-    let chunk = if single { shape.partial_len() } else { shape.tile_rows() * out_head };
-    let AttentionBuffers { scratch: pool, results } = buffers;
-    results.resize(results.len().max(tasks.len() * chunk), 0.0);
-    let results = &mut results[..tasks.len() * chunk];
+    let AttentionBuffers { scratch: pool, plan, partials } = buffers;
+    if rows <= SPLIT_ROWS {
+        plan.by_split(shape, kv_heads, runs, pages);
+    } else {
+        plan.by_rows(shape, kv_heads, runs);
+    }
+    partials.resize(partials.len().max(plan.partials), 0.0);
+    let (plan, partials, out) = (&*plan, Cells::new(partials), Cells::new(out));
 
-    team.for_each_chunk(results, chunk, |index, result| {
-        let Task { run, row, kv_head, part } = tasks[index];
-        let page = |page| pages(run.sequence, kv_head, page);
-        let q_of = |row: usize| &q[(row * kv_heads + kv_head) * q_head..][..q_head];
-        pool.with(|scratch, queries| match part {
-            Part::Split { split } => {
-                attend_split(isa, shape, q_of(row), run.first_position, split, &page, scratch, result);
-            }
-            Part::Rows { rows } => {
-                queries.clear();
-                (row..row + rows).for_each(|row| queries.extend_from_slice(q_of(row)));
-                let result = &mut result[..rows * out_head];
-                attend_rows(isa, shape, queries, run.first_position, &page, scratch, result);
+    team.run(plan.tasks.len(), |index| {
+        let Task { rows, kv_head, part } = &plan.tasks[index];
+        let pages = |sequence, page| pages(sequence, *kv_head, page);
+        pool.with(|scratch, own| {
+            let (queries, results) = gather(q, rows.clone(), *kv_head, kv_heads, q_head, own, out_head);
+            let of_task = &plan.rows[rows.clone()];
+            match *part {
+                Part::Whole => {
+                    attend_tile(isa, shape, queries, of_task, &pages, scratch, results);
+                    for (row, result) in rows.clone().zip(results.chunks_exact(out_head)) {
+                        // SAFETY: this task alone computes these rows of this head.
+                        unsafe { out.get_mut((row * kv_heads + kv_head) * out_head, out_head) }.copy_from_slice(result);
+                    }
+                }
+                Part::Split { split, at } => {
+                    // SAFETY: the parts of the tasks are disjoint, and nobody reads one before the last of the tasks
+                    // that a merge needs has counted itself.
+                    let results = unsafe { partials.get_mut(at, rows.len() * shape.partial_len()) };
+                    split_rows(isa, shape, queries, of_task, split, &pages, scratch, results);
+                    for row in rows.clone() {
+                        let (places, missing) = &plan.merges[row * kv_heads + kv_head];
+                        // Releases what this task wrote, acquires what the others did.
+                        if missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+                            let places = plan.places[places.clone()].iter();
+                            // SAFETY: all splits of this row and head are written, for good.
+                            let splits = places.map(|&place| unsafe { partials.get(place, shape.partial_len()) });
+                            // SAFETY: one task was the last for this row and head.
+                            let out = unsafe { out.get_mut((row * kv_heads + kv_head) * out_head, out_head) };
+                            merge_splits(isa, shape, splits, scratch, out);
+                        }
+                    }
+                }
             }
         });
     });
-
-    let results = &*results;
-    team.for_each_chunk(out, out_head, |index, out| match sources[index] {
-        Source::Row { task, row } => out.copy_from_slice(&results[task * chunk + row * out_head..][..out_head]),
-        Source::Splits { task, splits } => {
-            let partials = &results[task * chunk..][..splits * chunk];
-            pool.with(|scratch, _| merge(isa, shape, partials, scratch, out));
-        }
-    });
 }
 
-/// The tasks, and for each (row, head) of the output where it comes from.
-fn plan(shape: &AttentionShape, kv_heads: usize, runs: &[AttentionRun]) -> (Vec<Task>, Vec<Source>) {
-    let single = runs.iter().all(|run| run.rows == 1);
-    let (mut tasks, mut sources) = (Vec::new(), Vec::new());
-    let mut row = 0;
-    for &run in runs {
-        if single {
-            for kv_head in 0..kv_heads {
-                let splits = shape.splits(run.first_position);
-                sources.push(Source::Splits { task: tasks.len(), splits: splits.len() });
-                tasks.extend(splits.map(|split| Task { run, row, kv_head, part: Part::Split { split } }));
-            }
-        } else {
+/// The queries of `rows` for one head side by side, and room for their results.
+fn gather<'s>(
+    q: &'s [f32],
+    rows: Range<usize>,
+    kv_head: usize,
+    kv_heads: usize,
+    q_head: usize,
+    own: &'s mut Vec<f32>,
+    out_head: usize,
+) -> (&'s [f32], &'s mut [f32]) {
+    let of_row = |row: usize| &q[(row * kv_heads + kv_head) * q_head..][..q_head];
+    own.clear();
+    rows.clone().for_each(|row| own.extend_from_slice(of_row(row)));
+    own.resize(rows.len() * (q_head + out_head), 0.0);
+    let (queries, results) = own.split_at_mut(rows.len() * q_head);
+    (queries, results)
+}
+
+impl Plan {
+    fn begin(&mut self, runs: &[AttentionRun]) {
+        self.tasks.clear();
+        self.places.clear();
+        self.merges.clear();
+        self.partials = 0;
+        self.rows.clear();
+        for run in runs {
+            let positions = run.first_position..run.first_position + run.rows;
+            self.rows.extend(positions.map(|position| Row { sequence: run.sequence, position }));
+        }
+    }
+
+    /// A task is a tile of one sequence's rows and goes over all that they see.
+    fn by_rows(&mut self, shape: &AttentionShape, kv_heads: usize, runs: &[AttentionRun]) {
+        self.begin(runs);
+        let mut first = 0;
+        for run in runs {
             for start in (0..run.rows).step_by(shape.tile_rows()) {
-                let rows = shape.tile_rows().min(run.rows - start);
-                let tile = AttentionRun { first_position: run.first_position + start, ..run };
-                for tile_row in 0..rows {
-                    let source = |kv_head| Source::Row { task: tasks.len() + kv_head, row: tile_row };
-                    sources.extend((0..kv_heads).map(source));
-                }
-                let task = |kv_head| Task { run: tile, row: row + start, kv_head, part: Part::Rows { rows } };
-                tasks.extend((0..kv_heads).map(task));
+                let rows = first + start..first + run.rows.min(start + shape.tile_rows());
+                let task = |kv_head| Task { rows: rows.clone(), kv_head, part: Part::Whole };
+                self.tasks.extend((0..kv_heads).map(task));
+            }
+            first += run.rows;
+        }
+    }
+
+    /// A task is one split of rows that share its first page.
+    fn by_split<'a>(
+        &mut self,
+        shape: &AttentionShape,
+        kv_heads: usize,
+        runs: &[AttentionRun],
+        pages: &dyn Fn(usize, usize, usize) -> KvSlice<'a>,
+    ) {
+        self.begin(runs);
+        for row in &self.rows {
+            for _ in 0..kv_heads {
+                let (start, splits) = (self.places.len(), shape.splits(row.position).len());
+                self.places.resize(start + splits, 0);
+                self.merges.push((start..start + splits, AtomicUsize::new(splits)));
             }
         }
-        row += run.rows;
+        let splits_of = |row: &Row| shape.splits(row.position);
+        let most = self.rows.iter().map(|row| splits_of(row).end).max().unwrap_or(0);
+        for split in 0..most {
+            let mut row = 0;
+            while row < self.rows.len() {
+                let first = row;
+                row += 1;
+                if !splits_of(&self.rows[first]).contains(&split) {
+                    continue;
+                }
+                while row < self.rows.len()
+                    && splits_of(&self.rows[row]).contains(&split)
+                    && shares(shape, &self.rows[first], &self.rows[row], split, pages)
+                {
+                    row += 1;
+                }
+                self.push_split(shape, kv_heads, first..row, split);
+            }
+        }
     }
-    (tasks, sources)
+
+    /// Tasks for rows that read a split together, in even tiles.
+    fn push_split(&mut self, shape: &AttentionShape, kv_heads: usize, rows: Range<usize>, split: usize) {
+        let tiles = rows.len().div_ceil(shape.tile_rows());
+        for tile in 0..tiles {
+            let part = |end: usize| rows.start + rows.len() * end / tiles;
+            let rows = part(tile)..part(tile + 1);
+            for kv_head in 0..kv_heads {
+                let at = self.partials;
+                for (index, row) in rows.clone().enumerate() {
+                    let places = self.merges[row * kv_heads + kv_head].0.start;
+                    let place = places + split - shape.splits(self.rows[row].position).start;
+                    self.places[place] = at + index * shape.partial_len();
+                }
+                self.partials += rows.len() * shape.partial_len();
+                self.tasks.push(Task { rows: rows.clone(), kv_head, part: Part::Split { split, at } });
+            }
+        }
+    }
+}
+
+/// Whether both rows see one page at the beginning of what the first sees of `split`.
+fn shares<'a>(
+    shape: &AttentionShape,
+    a: &Row,
+    b: &Row,
+    split: usize,
+    pages: &dyn Fn(usize, usize, usize) -> KvSlice<'a>,
+) -> bool {
+    let first_page = |row: &Row| shape.keys(row.position).start.max(split * SPLIT) / PAGE;
+    let page = first_page(a);
+    let seen = first_page(b) <= page && page * PAGE <= b.position;
+    seen && (a.sequence == b.sequence || pages(a.sequence, 0, page).is(&pages(b.sequence, 0, page)))
+}
+
+/// Floats that several tasks write, each its own.
+struct Cells<'a> {
+    base: *mut f32,
+    len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a `Cells` is an exclusive borrow of floats; who uses a part of it promises that nobody else does.
+unsafe impl Sync for Cells<'_> {}
+
+impl<'a> Cells<'a> {
+    fn new(floats: &'a mut [f32]) -> Cells<'a> {
+        Cells { base: floats.as_mut_ptr(), len: floats.len(), borrow: PhantomData }
+    }
+
+    /// # Safety
+    /// Nobody writes this part as long as the result lives.
+    unsafe fn get(&self, start: usize, len: usize) -> &[f32] {
+        assert!(start <= self.len && len <= self.len - start, "a part beyond the end");
+        // SAFETY: inside the borrowed slice; the caller excludes writers.
+        unsafe { std::slice::from_raw_parts(self.base.add(start), len) }
+    }
+
+    /// # Safety
+    /// Nobody else uses this part as long as the result lives.
+    #[expect(clippy::mut_from_ref, reason = "tasks share the whole and own parts")]
+    unsafe fn get_mut(&self, start: usize, len: usize) -> &mut [f32] {
+        assert!(start <= self.len && len <= self.len - start, "a part beyond the end");
+        // SAFETY: inside the borrowed slice; the caller excludes other users.
+        unsafe { std::slice::from_raw_parts_mut(self.base.add(start), len) }
+    }
 }

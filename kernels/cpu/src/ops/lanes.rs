@@ -36,6 +36,14 @@ pub trait Lanes: Math {
     fn load_f16(self, from: &[u16; 16]) -> Self::V;
     /// Rounds to nearest, ties to even.
     fn store_f16(self, v: Self::V, to: &mut [u16; 16]);
+    /// The half with these bits in every lane.
+    fn splat_f16(self, bits: u16) -> Self::V;
+    fn load_i8(self, from: &[i8; 16]) -> Self::V;
+    /// Rounds to nearest, ties to even, and keeps the low eight bits: for numbers in the range of an `i8`.
+    fn store_i8(self, v: Self::V, to: &mut [i8; 16]);
+    /// Asks for the cache line at an address that may be read soon; any address will do. Into the second-level cache,
+    /// which has more misses in flight than the first.
+    fn prefetch(self, at: *const u8);
 
     /// The first lanes from a slice shorter than 16, the others `rest`.
     #[inline(always)]
@@ -213,6 +221,24 @@ impl Lanes for Plain {
     fn store_f16(self, v: [f32; 16], to: &mut [u16; 16]) {
         *to = v.map(|x| half::f16::from_f32(x).to_bits());
     }
+
+    #[inline(always)]
+    fn splat_f16(self, bits: u16) -> [f32; 16] {
+        [half::f16::from_bits(bits).to_f32(); 16]
+    }
+
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; 16]) -> [f32; 16] {
+        from.map(f32::from)
+    }
+
+    #[inline(always)]
+    fn store_i8(self, v: [f32; 16], to: &mut [i8; 16]) {
+        *to = v.map(|x| x.round_ties_even() as i32 as i8);
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _: *const u8) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -329,6 +355,46 @@ mod x86 {
                 _mm_storeu_si128(p.add(1), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v[1]));
             }
         }
+
+        #[inline(always)]
+        fn splat_f16(self, bits: u16) -> [__m256; 2] {
+            // SAFETY: `self` exists only where AVX2 and F16C do.
+            unsafe { [_mm256_cvtph_ps(_mm_set1_epi16(bits.cast_signed())); 2] }
+        }
+
+        #[inline(always)]
+        fn load_i8(self, from: &[i8; 16]) -> [__m256; 2] {
+            // SAFETY: `self` exists only where AVX2 does; the read is the whole array.
+            unsafe {
+                let bytes = _mm_loadu_si128(from.as_ptr().cast());
+                [
+                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes))),
+                ]
+            }
+        }
+
+        #[inline(always)]
+        fn store_i8(self, v: [__m256; 2], to: &mut [i8; 16]) {
+            // SAFETY: `self` exists only where AVX2 does; each write is half of the array. Conversions round to nearest
+            // even, the mode that Rust keeps the processor in.
+            unsafe {
+                for (half, v) in to.as_chunks_mut::<8>().0.iter_mut().zip(v) {
+                    let low = _mm256_shuffle_epi8(
+                        _mm256_cvtps_epi32(v),
+                        _mm256_set1_epi64x(0x8080_8080_0c08_0400u64.cast_signed()),
+                    );
+                    let bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256::<1>(low));
+                    _mm_storel_epi64(half.as_mut_ptr().cast(), bytes);
+                }
+            }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, at: *const u8) {
+            // SAFETY: a prefetch reads nothing and never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
     }
 
     /// A primitive of [`Avx512`].
@@ -403,6 +469,31 @@ mod x86 {
                 let halves = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
                 _mm256_storeu_si256(to.as_mut_ptr().cast(), halves);
             }
+        }
+
+        #[inline(always)]
+        fn splat_f16(self, bits: u16) -> __m512 {
+            // SAFETY: `self` exists only where AVX-512 F and AVX2 do.
+            unsafe { _mm512_cvtph_ps(_mm256_set1_epi16(bits.cast_signed())) }
+        }
+
+        #[inline(always)]
+        fn load_i8(self, from: &[i8; 16]) -> __m512 {
+            // SAFETY: `self` exists only where AVX-512 F does; the read is the whole array.
+            unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast()))) }
+        }
+
+        #[inline(always)]
+        fn store_i8(self, v: __m512, to: &mut [i8; 16]) {
+            // SAFETY: `self` exists only where AVX-512 F does; the write is the whole array. The conversion rounds to
+            // nearest even, the mode that Rust keeps the processor in.
+            unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, at: *const u8) {
+            // SAFETY: a prefetch reads nothing and never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
         }
     }
 }

@@ -11,6 +11,7 @@ mod batch;
 mod exp;
 mod gate;
 mod lanes;
+mod latent;
 mod norm;
 mod page;
 mod reduce;
@@ -24,8 +25,9 @@ pub use attention::{AttentionScratch, AttentionShape, SPLIT, attend, attend_rows
 pub use batch::{AttentionBuffers, AttentionRun, attend_batch};
 pub use exp::{exp, exp_slice};
 pub use gate::{gelu, gelu_mul, sigmoid, silu, silu_mul};
+pub use latent::{LatentBuffers, LatentPage, LatentShape, attend_latent};
 pub use norm::{rms_norm, rms_norm_heads};
-pub use page::{KvElement, KvSlice, PAGE, store_k, store_v};
+pub use page::{KvElement, KvSlice, PAGE, Q8_BLOCK, Q8Rows, store_k, store_k_q8, store_v, store_v_q8};
 pub use reduce::{argmax, dot, max, sum_exp};
 pub use rope::{Rope, RopeKind, RopeScaling};
 pub use softmax::softmax_slice;

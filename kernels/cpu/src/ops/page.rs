@@ -10,6 +10,9 @@ use crate::isa::Isa;
 /// Positions in a page.
 pub const PAGE: usize = 64;
 
+/// Values of a row of a page that share a scale, where codes are of 8 bits.
+pub const Q8_BLOCK: usize = 32;
+
 /// One page of one key-value head. Slots that no position has reached yet may hold anything, NaN included.
 #[derive(Debug, Clone, Copy)]
 pub enum KvSlice<'a> {
@@ -27,6 +30,47 @@ pub enum KvSlice<'a> {
         /// Values, `[64][head_dim_v]`.
         v: &'a [f32],
     },
+    /// Codes of 8 bits; [`Q8_BLOCK`] neighbouring dimensions of a position share a scale.
+    Q8_0 {
+        /// Keys: codes `[head_dim_k][64]`, scales `[head_dim_k / 32, rounded up][64]`.
+        k: Q8Rows<'a>,
+        /// Values: codes `[64][head_dim_v]`, scales `[64][head_dim_v / 32, rounded up]`.
+        v: Q8Rows<'a>,
+    },
+}
+
+/// Numbers of 8.5 bits: the product of a code and its block's scale, which single precision holds exactly.
+#[derive(Debug, Clone, Copy)]
+pub struct Q8Rows<'a> {
+    /// -127..=127.
+    pub codes: &'a [i8],
+    /// IEEE halves, as bits.
+    pub scales: &'a [u16],
+}
+
+impl KvSlice<'_> {
+    /// Where the keys begin.
+    pub(super) fn keys(&self) -> *const u8 {
+        match self {
+            KvSlice::F16 { k, .. } => k.as_ptr().cast(),
+            KvSlice::F32 { k, .. } => k.as_ptr().cast(),
+            KvSlice::Q8_0 { k, .. } => k.codes.as_ptr().cast(),
+        }
+    }
+
+    /// Where the values begin.
+    pub(super) fn values(&self) -> *const u8 {
+        match self {
+            KvSlice::F16 { v, .. } => v.as_ptr().cast(),
+            KvSlice::F32 { v, .. } => v.as_ptr().cast(),
+            KvSlice::Q8_0 { v, .. } => v.codes.as_ptr().cast(),
+        }
+    }
+
+    /// Whether both are the same memory: a page that sequences share.
+    pub(super) fn is(&self, other: &KvSlice<'_>) -> bool {
+        self.keys() == other.keys() && self.values() == other.values()
+    }
 }
 
 /// What a cache may hold: `f32`, or `u16` for the bits of an IEEE half.
@@ -144,21 +188,84 @@ pub fn store_v<E: KvElement>(isa: Isa, page: &mut [E], slot: usize, row: &[f32])
     dispatch(isa, Store(&mut page[slot * row.len()..][..row.len()], row));
 }
 
-/// Widens a page; `to` is as long.
-pub(super) fn widen(isa: Isa, from: &[u16], to: &mut [f32]) {
-    struct Widen<'a>(&'a [u16], &'a mut [f32]);
-    impl Op for Widen<'_> {
-        type Output = ();
+/// Writes the key `row`, `[head_dim]`, into `slot` of the keys of a page of codes: see [`KvSlice::Q8_0`].
+///
+/// A block of 32 values has the scale `d = f16(amax / 127)` and the codes `round_ties_even(x / d)`, as ggml's Q8_0 but
+/// for the rounding of ties and for codes made with the scale that is stored. A block with a NaN, an infinity or
+/// magnitudes beyond 8e6 has the scale NaN and codes 0, so that the fault shows.
+///
+/// # Panics
+///
+/// When `codes` or `scales` does not fit the row or `slot` is not below 64.
+pub fn store_k_q8(isa: Isa, codes: &mut [i8], scales: &mut [u16], slot: usize, row: &[f32]) {
+    check_q8(codes, scales, slot, row);
+    // The elements of a row lie a page apart.
+    dispatch(isa, StoreQ8 { codes: &mut codes[slot..], scales: &mut scales[slot..], stride: PAGE, row });
+}
 
-        #[inline(always)]
-        fn call<L: Lanes>(self, lanes: L) {
-            // Pages are multiples of 64 elements.
-            for (from, to) in self.0.as_chunks::<16>().0.iter().zip(self.1.as_chunks_mut::<16>().0) {
-                lanes.store(lanes.load_f16(from), to);
+/// Writes the value `row`, `[head_dim]`, into `slot` of the values of a page of codes, in the way of [`store_k_q8`].
+///
+/// # Panics
+///
+/// When `codes` or `scales` does not fit the row or `slot` is not below 64.
+pub fn store_v_q8(isa: Isa, codes: &mut [i8], scales: &mut [u16], slot: usize, row: &[f32]) {
+    check_q8(codes, scales, slot, row);
+    let (codes, scales) = (&mut codes[slot * row.len()..], &mut scales[slot * row.len().div_ceil(Q8_BLOCK)..]);
+    dispatch(isa, StoreQ8 { codes, scales, stride: 1, row });
+}
+
+fn check_q8(codes: &[i8], scales: &[u16], slot: usize, row: &[f32]) {
+    assert_eq!(codes.len(), row.len() * PAGE, "the page is for another head size");
+    assert_eq!(scales.len(), row.len().div_ceil(Q8_BLOCK) * PAGE, "the scales are for another head size");
+    assert!(slot < PAGE, "a page has no slot {slot}");
+}
+
+/// Quantises a row; its codes and scales lie `stride` apart.
+struct StoreQ8<'a> {
+    codes: &'a mut [i8],
+    scales: &'a mut [u16],
+    stride: usize,
+    row: &'a [f32],
+}
+
+impl Op for StoreQ8<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<L: Lanes>(self, lanes: L) {
+        /// The bits of a half that is not a number.
+        const NAN: u16 = 0x7e00;
+        let StoreQ8 { codes, scales, stride, row } = self;
+        for (block, x) in row.chunks(Q8_BLOCK).enumerate() {
+            let mut values = [0.0; Q8_BLOCK];
+            values[..x.len()].copy_from_slice(x);
+            // As integers, the bits of magnitudes are in the order of the magnitudes, NaNs on top.
+            let mut greatest = 0;
+            for x in values {
+                greatest = greatest.max(x.to_bits() & 0x7fff_ffff);
+            }
+            let mut halves = [0; 16];
+            lanes.store_f16(lanes.splat(f32::from_bits(greatest) / 127.0), &mut halves);
+            let mut scale = [0.0; 16];
+            lanes.store(lanes.splat_f16(halves[0]), &mut scale);
+            let mut quants = [0; Q8_BLOCK];
+            if !scale[0].is_finite() {
+                halves[0] = NAN;
+            } else if scale[0] > 0.0 {
+                let inverse = lanes.splat(1.0 / scale[0]);
+                let (most, least) = (lanes.splat(127.0), lanes.splat(-127.0));
+                for (x, quants) in values.as_chunks::<16>().0.iter().zip(quants.as_chunks_mut::<16>().0) {
+                    let q = lanes.mul(lanes.load(x), inverse);
+                    let q = lanes.select_le(q, most, q, most);
+                    lanes.store_i8(lanes.select_le(least, q, q, least), quants);
+                }
+            }
+            scales[block * stride] = halves[0];
+            for (code, quant) in codes[block * Q8_BLOCK * stride..].iter_mut().step_by(stride).zip(&quants[..x.len()]) {
+                *code = *quant;
             }
         }
     }
-    dispatch(isa, Widen(from, to));
 }
 
 #[cfg(test)]
@@ -181,15 +288,11 @@ mod tests {
                 store_v(isa, &mut values, 5, numbers);
                 page.copy_from_slice(&values[5 * 16..6 * 16]);
             }
-            let mut wide = vec![0.0; page.len()];
-            widen(isa, &page, &mut wide);
-            for ((&x, &bits), &back) in numbers.iter().zip(&page).zip(&wide) {
-                let expected = half::f16::from_f32_const(x);
+            for (&x, &bits) in numbers.iter().zip(&page) {
                 if x.is_nan() {
-                    assert!(half::f16::from_bits(bits).is_nan() && back.is_nan());
+                    assert!(half::f16::from_bits(bits).is_nan());
                 } else {
-                    assert_eq!(bits, expected.to_bits(), "{x:e} at {}", isa.name());
-                    assert_eq!(back.to_bits(), expected.to_f32_const().to_bits());
+                    assert_eq!(bits, half::f16::from_f32_const(x).to_bits(), "{x:e} at {}", isa.name());
                 }
             }
         }

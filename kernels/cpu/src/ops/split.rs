@@ -1,59 +1,63 @@
 //! One split of keys for some query rows: scores, weights, weighted values.
 //!
-//! The queries go in even blocks that fit the registers, each over a page at a time; how they are blocked does not
-//! change a bit.
+//! Neighbouring rows that read the same page, be it as one sequence or as several that share a past, go over it
+//! together, in even blocks of queries that fit the registers. How they are blocked does not change a bit.
 
 use super::attention::{AttentionScratch, AttentionShape, SPLIT};
 use super::lanes::dispatch;
-use super::page::{KvElement, KvSlice, PAGE, widen};
+use super::page::{KvSlice, PAGE};
 use super::softmax::softmax;
-use super::tile::{ScorePage, WeighKeys};
-use crate::isa::{Isa, Level};
+use super::tile::{Keys, ScorePage, Values, WeighKeys};
+use crate::isa::Isa;
 use std::ops::Range;
 
-/// One split for some rows at consecutive positions. Rows that see no key of it get a partial result without meaning.
+/// A row of queries: its sequence, by the name that `pages` knows, and its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) sequence: usize,
+    pub(super) position: usize,
+}
+
+/// The page of (sequence, page number).
+pub(super) type Pages<'p, 'a> = &'p dyn Fn(usize, usize) -> KvSlice<'a>;
+
+/// Most queries of a block. With four vectors of keys or dimensions they fill the registers of AVX-512.
+const BLOCK: usize = 6;
+
+/// One split for some rows, `q` being `[row][group][head_dim_k]`. Rows that see no key of it get a partial result
+/// without meaning.
 #[expect(clippy::too_many_arguments, reason = "attend_split for rows")]
-pub(super) fn split_rows<'a>(
+pub(super) fn split_rows(
     isa: Isa,
     shape: &AttentionShape,
     q: &[f32],
-    first_position: usize,
+    rows: &[Row],
     split: usize,
-    pages: &dyn Fn(usize) -> KvSlice<'a>,
+    pages: Pages<'_, '_>,
     scratch: &mut AttentionScratch,
     partials: &mut [f32],
 ) {
-    let (dim, stride, start) = (shape.head_dim_k, shape.stride(), split * SPLIT);
-    let queries = q.len() / dim;
-    // The keys that a query sees of this split, relative to its start.
-    let keys_of = |query: usize| {
-        let keys = shape.keys(first_position + query / shape.group);
-        keys.start.clamp(start, start + SPLIT) - start..keys.end.clamp(start, start + SPLIT) - start
-    };
-    let seen = keys_of(0).start..keys_of(queries - 1).end;
-    let blocks = Blocks::new(isa, queries);
+    let (dim, stride) = (shape.head_dim_k, shape.stride());
+    let queries = rows.len() * shape.group;
     scratch.scores.resize(queries * SPLIT, 0.0);
-    let AttentionScratch { scores, wide, .. } = scratch;
+    let scores = &mut scratch.scores;
+    let part = Part { isa, shape, rows, split };
 
-    for page in seen.start / PAGE..seen.end.div_ceil(PAGE) {
-        let slice = pages(start / PAGE + page);
-        let scores = &mut scores[page * PAGE..];
-        match slice {
-            KvSlice::F16 { k, .. } if blocks.count > 2 => {
-                let k = widened(isa, k, wide);
-                blocks.each(|block| score_page(isa, block, q, dim, k, scores));
-            }
-            KvSlice::F16 { k, .. } => {
-                blocks.each(|block| score_page(isa, block, q, dim, k, scores));
-            }
-            KvSlice::F32 { k, .. } => {
-                blocks.each(|block| score_page(isa, block, q, dim, k, scores));
-            }
+    let visits = part.visits(pages);
+    let first_values = visits.first().map_or(std::ptr::null(), |visit| visit.slice.values());
+    for (index, visit) in visits.iter().enumerate() {
+        let scores = &mut scores[visit.page * PAGE..];
+        let ahead = visits.get(index + 1).map_or(first_values, |next| next.slice.keys());
+        let blocks = part.blocks(&visit.rows);
+        match visit.slice {
+            KvSlice::F16 { k, .. } => blocks.each(|block| score_page(isa, block, q, dim, k, ahead, scores)),
+            KvSlice::F32 { k, .. } => blocks.each(|block| score_page(isa, block, q, dim, k, ahead, scores)),
+            KvSlice::Q8_0 { k, .. } => blocks.each(|block| score_page(isa, block, q, dim, k, ahead, scores)),
         }
     }
 
     for (query, (scores, partial)) in scores.chunks_mut(SPLIT).zip(partials.chunks_exact_mut(stride)).enumerate() {
-        let keys = keys_of(query);
+        let keys = part.keys(query);
         partial.fill(0.0);
         if !keys.is_empty() {
             let (greatest, sum) = softmax(isa, scores, keys, shape.scale, shape.soft_cap);
@@ -62,115 +66,180 @@ pub(super) fn split_rows<'a>(
         }
     }
 
-    for page in seen.start / PAGE..seen.end.div_ceil(PAGE) {
-        let slice = pages(start / PAGE + page);
-        let weigh = Weights { shape, scores, page, keys_of: &keys_of };
-        match slice {
-            KvSlice::F16 { v, .. } if blocks.count > 2 => {
-                let v = widened(isa, v, wide);
-                blocks.each(|block| weigh.block(isa, block, v, partials));
-            }
-            KvSlice::F16 { v, .. } => blocks.each(|block| weigh.block(isa, block, v, partials)),
-            KvSlice::F32 { v, .. } => blocks.each(|block| weigh.block(isa, block, v, partials)),
+    for (index, visit) in visits.iter().enumerate() {
+        let blocks = part.blocks(&visit.rows);
+        let ahead = visits.get(index + 1).map_or(visit.slice.values(), |next| next.slice.values());
+        let weights = Weights { part: &part, scores, page: visit.page, ahead };
+        match visit.slice {
+            KvSlice::F16 { v, .. } => blocks.each(|block| weights.block(block, v, partials)),
+            KvSlice::F32 { v, .. } => blocks.each(|block| weights.block(block, v, partials)),
+            KvSlice::Q8_0 { v, .. } => blocks.each(|block| weights.block(block, v, partials)),
         }
     }
 }
 
-fn widened<'s>(isa: Isa, page: &[u16], wide: &'s mut Vec<f32>) -> &'s [f32] {
-    wide.resize(page.len().max(wide.len()), 0.0);
-    widen(isa, page, &mut wide[..page.len()]);
-    &wide[..page.len()]
+/// A page and the rows that read it together.
+struct Visit<'p> {
+    /// Its number in the split.
+    page: usize,
+    rows: Range<usize>,
+    slice: KvSlice<'p>,
+}
+
+/// Some rows and one split of what they see.
+struct Part<'a> {
+    isa: Isa,
+    shape: &'a AttentionShape,
+    rows: &'a [Row],
+    split: usize,
+}
+
+impl Part<'_> {
+    /// The keys that a row sees of the split, relative to its start.
+    fn keys_of_row(&self, row: usize) -> Range<usize> {
+        let (keys, start) = (self.shape.keys(self.rows[row].position), self.split * SPLIT);
+        keys.start.clamp(start, start + SPLIT) - start..keys.end.clamp(start, start + SPLIT) - start
+    }
+
+    /// The keys that a query sees of the split, relative to its start.
+    fn keys(&self, query: usize) -> Range<usize> {
+        self.keys_of_row(query / self.shape.group)
+    }
+
+    fn sees(&self, row: usize, page: usize) -> bool {
+        let keys = self.keys_of_row(row);
+        keys.start < (page + 1) * PAGE && page * PAGE < keys.end && !keys.is_empty()
+    }
+
+    /// The pages of the split, ascending.
+    fn visits<'p>(&self, pages: Pages<'_, 'p>) -> Vec<Visit<'p>> {
+        let slice_of = |row: usize, page: usize| pages(self.rows[row].sequence, self.split * (SPLIT / PAGE) + page);
+        let mut visits = Vec::with_capacity(SPLIT / PAGE);
+        for page in 0..SPLIT / PAGE {
+            let mut row = 0;
+            while row < self.rows.len() {
+                let first = row;
+                row += 1;
+                if !self.sees(first, page) {
+                    continue;
+                }
+                let slice = slice_of(first, page);
+                let same = |row: usize| {
+                    self.rows[row].sequence == self.rows[row - 1].sequence || slice_of(row, page).is(&slice)
+                };
+                while row < self.rows.len() && self.sees(row, page) && same(row) {
+                    row += 1;
+                }
+                visits.push(Visit { page, rows: first..row, slice });
+            }
+        }
+        visits
+    }
+
+    /// The queries of `rows` in even blocks.
+    fn blocks(&self, rows: &Range<usize>) -> Blocks {
+        let queries = rows.start * self.shape.group..rows.end * self.shape.group;
+        Blocks { count: queries.len().div_ceil(BLOCK), queries }
+    }
 }
 
 /// Queries cut into even blocks that fit the registers.
 struct Blocks {
-    queries: usize,
+    queries: Range<usize>,
     count: usize,
 }
 
 impl Blocks {
-    fn new(isa: Isa, queries: usize) -> Blocks {
-        let most = if isa.level() == Level::Avx2 { 6 } else { 8 };
-        Blocks { queries, count: queries.div_ceil(most) }
-    }
-
     fn each(&self, mut visit: impl FnMut(Range<usize>)) {
+        let (first, queries) = (self.queries.start, self.queries.len());
         let mut start = 0;
         for block in 0..self.count {
-            let end = self.queries * (block + 1) / self.count;
-            visit(start..end);
+            let end = queries * (block + 1) / self.count;
+            visit(first + start..first + end);
             start = end;
         }
     }
 }
 
 /// The second half of a split: weights times values.
-struct Weights<'a, F> {
-    shape: &'a AttentionShape,
+struct Weights<'a> {
+    part: &'a Part<'a>,
     /// `[query][SPLIT]`, weights by now.
     scores: &'a [f32],
     /// The page's number in the split.
     page: usize,
-    keys_of: &'a F,
+    /// Where what is read next begins.
+    ahead: *const u8,
 }
 
-impl<F: Fn(usize) -> Range<usize>> Weights<'_, F> {
+impl Weights<'_> {
     /// Adds the values of the page to the queries of `block`, keys ascending for each: first those that only some
     /// queries see (a window's start), then those that all see, then again those that some see (the diagonal).
-    fn block<E: KvElement>(&self, isa: Isa, block: Range<usize>, v: &[E], partials: &mut [f32]) {
-        let (first, last) = ((self.keys_of)(block.start), (self.keys_of)(block.end - 1));
-        let mut common = last.start..first.end;
+    fn block<V: Values>(&self, block: Range<usize>, v: V, partials: &mut [f32]) {
+        let mut common = 0..SPLIT;
+        for query in block.clone() {
+            let keys = self.part.keys(query);
+            common = common.start.max(keys.start)..common.end.min(keys.end);
+        }
         if common.is_empty() {
             common = 0..0;
         }
         for query in block.clone() {
-            let keys = (self.keys_of)(query);
-            self.keys(isa, query..query + 1, keys.start..common.start.min(keys.end), v, partials);
+            let keys = self.part.keys(query);
+            self.keys(query..query + 1, keys.start..common.start.min(keys.end), v, partials);
         }
-        self.keys(isa, block.clone(), common.clone(), v, partials);
+        self.keys(block.clone(), common.clone(), v, partials);
         for query in block {
-            let keys = (self.keys_of)(query);
-            self.keys(isa, query..query + 1, common.end.max(keys.start)..keys.end, v, partials);
+            let keys = self.part.keys(query);
+            self.keys(query..query + 1, common.end.max(keys.start)..keys.end, v, partials);
         }
     }
 
     /// Adds the values of those of `keys` (relative to the split) that are in the page.
-    fn keys<E: KvElement>(&self, isa: Isa, block: Range<usize>, keys: Range<usize>, v: &[E], partials: &mut [f32]) {
+    fn keys<V: Values>(&self, block: Range<usize>, keys: Range<usize>, v: V, partials: &mut [f32]) {
         let base = self.page * PAGE;
         let (start, end) = (keys.start.max(base), keys.end.min(base + PAGE));
         if start >= end {
             return;
         }
-        let (dim, stride) = (self.shape.head_dim_v, self.shape.stride());
+        let (dim, stride) = (self.part.shape.head_dim_v, self.part.shape.stride());
         assert_eq!(v.len(), dim * PAGE, "a page of values does not fit the shape");
-        let values = &v[(start - base) * dim..(end - base) * dim];
         let weights = &self.scores[block.start * SPLIT + start..];
         let out = &mut partials[block.start * stride..];
+        let (keys, ahead) = (start - base..end - base, self.ahead);
         macro_rules! sizes {
             ($($m:literal)*) => {
                 match block.len() {
-                    $($m => dispatch(isa, WeighKeys::<E, $m> { weights, keys: end - start, values, dim, out }),)*
-                    _ => unreachable!("a block has at most eight queries"),
+                    $($m => dispatch(self.part.isa, WeighKeys::<V, $m> { weights, keys, values: v, ahead, dim, out }),)*
+                    _ => unreachable!("a block has at most six queries"),
                 }
             };
         }
-        sizes!(1 2 3 4 5 6 7 8);
+        sizes!(1 2 3 4 5 6);
     }
 }
 
 /// Scores of a block of the queries `q` against the keys of a page; `scores` begins with the page's place in the first
 /// query's row.
-fn score_page<E: KvElement>(isa: Isa, block: Range<usize>, q: &[f32], dim: usize, k: &[E], scores: &mut [f32]) {
+fn score_page<K: Keys>(
+    isa: Isa,
+    block: Range<usize>,
+    q: &[f32],
+    dim: usize,
+    k: K,
+    ahead: *const u8,
+    scores: &mut [f32],
+) {
     assert_eq!(k.len(), dim * PAGE, "a page of keys does not fit the shape");
     let q = &q[block.start * dim..];
     let out = &mut scores[block.start * SPLIT..];
     macro_rules! sizes {
         ($($m:literal)*) => {
             match block.len() {
-                $($m => dispatch(isa, ScorePage::<E, $m> { q, dim, k, out }),)*
-                _ => unreachable!("a block has at most eight queries"),
+                $($m => dispatch(isa, ScorePage::<K, $m> { q, dim, k, ahead, out }),)*
+                _ => unreachable!("a block has at most six queries"),
             }
         };
     }
-    sizes!(1 2 3 4 5 6 7 8);
+    sizes!(1 2 3 4 5 6);
 }

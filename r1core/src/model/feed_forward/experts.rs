@@ -57,6 +57,7 @@ pub(super) fn run(
     ops::sigmoid(pass.isa, factors);
     router::choose(pass, config, weights.selection_bias.as_deref(), logits, chosen);
     routes.sort(chosen, used, config.count);
+    routes.groups.iter().for_each(|group| weights.prefetch(group.expert));
 
     gate.resize(slots * width + rows * shared_width, 0.0);
     up.resize(gate.len(), 0.0);

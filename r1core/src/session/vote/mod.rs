@@ -122,6 +122,7 @@ impl VoteState {
     /// As [`Session::vote`].
     pub fn new(session: &Session, prompt: &[u32], options: &VoteOptions) -> Result<VoteState> {
         let (input, tail) = Input::append(session, prompt)?;
+        options.generate.check(session.model())?;
         VoteState::with_input(input, tail, options)
     }
 

@@ -47,6 +47,8 @@ pub struct VoteSample {
     pub finish: Finish,
     /// Why its thought ended.
     pub close: CloseReason,
+    /// Whether its text satisfies the grammar; see [`Done::complete`](super::super::Done::complete).
+    pub complete: Option<bool>,
 }
 
 /// The end of a vote.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::sequencer::{Next, Sequencer};
-use super::super::{Event, Finish, GenerateOptions, Session, Usage};
+use super::super::{Done, Event, Finish, GenerateOptions, Session, Usage};
 use super::{VoteHandle, VoteSample};
 use crate::Result;
 use crate::cache::KvCache;
@@ -22,7 +22,7 @@ pub(super) struct Sample {
     thought: String,
     text: String,
     usage: Usage,
-    end: Option<(Finish, CloseReason)>,
+    end: Option<Done>,
 }
 
 impl Sample {
@@ -94,7 +94,7 @@ impl Sample {
                 Event::Thought(text) => self.thought += &text,
                 Event::Answer(text) => self.text += &text,
                 Event::Usage(usage) => self.usage = usage,
-                Event::Done(done) => self.end = Some((done.finish, done.close)),
+                Event::Done(done) => self.end = Some(done),
                 _ => {}
             }
         }
@@ -104,7 +104,8 @@ impl Sample {
     pub(super) fn finish(mut self) -> VoteSample {
         self.sequencer.end(Finish::Cancelled);
         self.take_events();
-        let (finish, close) = self.end.unwrap_or((Finish::Cancelled, CloseReason::None));
+        let cancelled = Done { finish: Finish::Cancelled, close: CloseReason::None, complete: None };
+        let Done { finish, close, complete } = self.end.unwrap_or(cancelled);
         VoteSample {
             index: self.index,
             answer: None,
@@ -114,6 +115,7 @@ impl Sample {
             usage: self.usage,
             finish,
             close,
+            complete,
         }
     }
 }

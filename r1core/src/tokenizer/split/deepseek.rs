@@ -1,4 +1,4 @@
-//! The last stage of the splitter of DeepSeek V3 and R1, and the splitter of the first DeepSeek LLM.
+//! The last stage of the splitter of DeepSeek V3 and R1, and the splitters of the first DeepSeek LLM and Coder.
 
 use super::super::classes::Class;
 use super::cursor::{Char, Cursor, runs};
@@ -60,6 +60,23 @@ pub(super) fn old_words<'a>(text: Cursor<'a>, piece: &mut impl FnMut(&'a str)) {
                     runs(again(part), is_east_asian, usize::MAX, &mut |part: &'a str| {
                         runs(again(part), is_number, usize::MAX, piece);
                     });
+                });
+            });
+        });
+    });
+}
+
+/// Splits by, in order, `[\r\n]`, `\s?\p{L}+`, `\s?\p{P}+`, `[一-龥ࠀ-一가-퟿]+`, `\p{N}`.
+pub(super) fn code_words<'a>(text: Cursor<'a>, piece: &mut impl FnMut(&'a str)) {
+    let again = |part: &'a str| text.with(part);
+    let is_newline = |code, _| code == 0xA || code == 0xD;
+    let is_east_asian = |code, class: Class| !class.is(Class::SPACE) && is_in(&EAST_ASIAN, code);
+    let is_number = |_, class: Class| class.is(Class::NUMBER);
+    runs(text, is_newline, 1, &mut |part: &'a str| {
+        spaced_runs(again(part), |c: Char| c.is(Class::LETTER), &mut |part: &'a str| {
+            spaced_runs(again(part), |c: Char| c.is(Class::PUNCTUATION), &mut |part: &'a str| {
+                runs(again(part), is_east_asian, usize::MAX, &mut |part: &'a str| {
+                    runs(again(part), is_number, 1, piece);
                 });
             });
         });

@@ -17,12 +17,17 @@ use cursor::Cursor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Splitter {
     Default,
+    DeepseekCoder,
     DeepseekLlm,
     DeepseekV3,
+    /// Splits and merges as [`Splitter::LlamaBpe`], and does not begin with BOS.
+    Glm4,
     Gpt2,
     LlamaBpe,
     Qwen2,
     Qwen35,
+    /// Splits as [`Splitter::LlamaBpe`]; what is whole in the vocabulary is merged like everything else.
+    Smaug,
     Smollm,
 }
 
@@ -31,9 +36,12 @@ impl Splitter {
     pub(super) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "default" => Self::Default,
+            "deepseek-coder" => Self::DeepseekCoder,
             "deepseek-llm" => Self::DeepseekLlm,
             "deepseek-v3" => Self::DeepseekV3,
             "gpt-2" | "phi-2" | "mpt" | "olmo" | "jais" => Self::Gpt2,
+            "glm4" => Self::Glm4,
+            "smaug-bpe" | "dbrx" | "chatglm-bpe" => Self::Smaug,
             "llama-bpe" | "llama3" | "llama-v3" | "falcon3" => Self::LlamaBpe,
             "qwen2" | "deepseek-r1-qwen" | "megrez" => Self::Qwen2,
             "qwen35" => Self::Qwen35,
@@ -50,7 +58,9 @@ impl Splitter {
             Self::Gpt2 => gpt2::words(Cursor::new(text, classes), piece),
             Self::Qwen2 => qwen::words(Cursor::new(text, classes), Class::LETTER, 1, piece),
             Self::Qwen35 => qwen::words(Cursor::new(text, classes), Class::LETTER | Class::MARK, 1, piece),
-            Self::LlamaBpe => qwen::words(Cursor::new(text, classes), Class::LETTER, 3, piece),
+            Self::LlamaBpe | Self::Glm4 | Self::Smaug => {
+                qwen::words(Cursor::new(text, classes), Class::LETTER, 3, piece)
+            }
             Self::Smollm => {
                 // \p{N}
                 cursor::runs(Cursor::new(text, classes), is_number, 1, &mut |text: &'a str| {
@@ -81,6 +91,7 @@ impl Splitter {
                     });
                 });
             }
+            Self::DeepseekCoder => deepseek::code_words(Cursor::new(text, classes), piece),
             Self::DeepseekLlm => deepseek::old_words(Cursor::new(text, classes), piece),
         }
     }
@@ -95,14 +106,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: [Splitter; 8] = [
+    const ALL: [Splitter; 11] = [
         Splitter::Default,
+        Splitter::DeepseekCoder,
         Splitter::DeepseekLlm,
         Splitter::DeepseekV3,
+        Splitter::Glm4,
         Splitter::Gpt2,
         Splitter::LlamaBpe,
         Splitter::Qwen2,
         Splitter::Qwen35,
+        Splitter::Smaug,
         Splitter::Smollm,
     ];
 
@@ -142,6 +156,7 @@ mod tests {
         check(Splitter::DeepseekV3, "x|=|1|;y|+=|2| //| c|++");
         check(Splitter::DeepseekV3, "123|45| |67| a|.b| .| c|\u{0}\u{1}|\u{2}d|\u{0}");
         check(Splitter::DeepseekV3, "日本|・|語カタ|ABC|!\n| \n| | x");
+        check(Splitter::DeepseekCoder, "Hi| there|!|\n|\r| |你好|。| | x| |1|2| =|y|→|é");
         check(Splitter::DeepseekLlm, "Hi| there|!|\n|\r|你好|。|   |12|  ");
     }
 

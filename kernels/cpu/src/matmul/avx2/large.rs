@@ -203,7 +203,7 @@ sixteens!(
 /// A shuffle that gives every word bytes `a`, `b`, `c` and `d` of itself.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn every_word(a: i8, b: i8, c: i8, d: i8) -> __m256i {
+pub(super) fn every_word(a: i8, b: i8, c: i8, d: i8) -> __m256i {
     let first = _mm256_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]));
     _mm256_add_epi8(first, _mm256_broadcastsi128_si256(_mm_setr_epi32(0, 0x0404_0404, 0x0808_0808, 0x0c0c_0c0c)))
 }

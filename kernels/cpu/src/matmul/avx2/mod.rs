@@ -7,10 +7,11 @@
 
 mod float;
 mod large;
+mod octets;
 mod small;
 mod transpose;
 
-pub(super) use transpose::gather;
+pub(super) use transpose::{gather, spread};
 
 use std::arch::x86_64::*;
 
@@ -123,6 +124,16 @@ fn products<const SIGNED: bool>(codes: __m256i, x: __m256i) -> __m256i {
     } else {
         _mm256_maddubs_epi16(codes, x)
     }
+}
+
+/// Has a sum computed here and now. Left alone, the compiler finishes one column before the next and keeps the unpacked
+/// codes of a whole block on the stack meanwhile: twice the instructions.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pin(mut sum: __m256i) -> __m256i {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) sum, options(nomem, nostack, preserves_flags)) };
+    sum
 }
 
 /// The low nibbles of every byte, or the high ones.

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, products, resume, store, unroll};
+use super::{Kernel, bits, four, kernels, load, load_halves, look_up, nibbles, pin, products, resume, store, unroll};
 use crate::activation::Q8x32;
 use crate::format::IQ4_VALUES;
 use crate::matmul::layout::*;
@@ -21,6 +21,9 @@ kernels! {
 
 /// Defines a kernel. `span` is how many steps fit in 16 bits; `bias` the power of two that unsigned codes are too large
 /// by, as an exponent; `codes` gives the codes of step `I` for one half of the rows; `m` are the minimums.
+///
+/// Both halves of the rows go side by side, so that they share the broadcast of the activations: what limits these
+/// kernels is the number of instructions.
 macro_rules! kernel {
     (
         $name:ident($packed:ty), span: $span:literal $(, bias: $bias:literal)? $(, signed: $signed:literal)?,
@@ -34,35 +37,49 @@ macro_rules! kernel {
             let ones = _mm256_set1_epi16(1);
             let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
-                for $half in 0..2 {
-                    let mut dot = [_mm256_setzero_si256(); N];
-                    $(for n in 0..N {
-                        let bias = _mm256_slli_epi32::<$bias>(_mm256_set1_epi32(x[n].sum));
-                        dot[n] = _mm256_sub_epi32(dot[n], bias);
-                    })?
-                    let mut sum = [_mm256_setzero_si256(); N];
-                    unroll!(I: usize in [0 1 2 3 4 5 6 7] {
-                        let codes = $codes;
-                        for n in 0..N {
-                            let step = products::<SIGNED>(codes, four(&x[n].qs, 4 * I));
-                            sum[n] = if I.is_multiple_of($span) { step } else { _mm256_add_epi16(sum[n], step) };
+                let mut dot = [[_mm256_setzero_si256(); N]; 2];
+                let mut sum = [[_mm256_setzero_si256(); N]; 2];
+                unroll!(I: usize in [0 1 2 3 4 5 6 7] {
+                    let codes = [{ let $half = 0; $codes }, { let $half = 1; $codes }];
+                    for n in 0..N {
+                        let x = four(&x[n].qs, 4 * I);
+                        for half in 0..2 {
+                            let step = products::<SIGNED>(codes[half], x);
+                            let before = sum[half][n];
+                            let after = if I.is_multiple_of($span) { step } else { _mm256_add_epi16(before, step) };
+                            sum[half][n] = if $span > 1 { pin(after) } else { after };
                             if (I + 1).is_multiple_of($span) {
-                                dot[n] = _mm256_add_epi32(dot[n], _mm256_madd_epi16(sum[n], ones));
+                                let wide = _mm256_madd_epi16(after, ones);
+                                let first = I < $span;
+                                let dots = if first { wide } else { _mm256_add_epi32(dot[half][n], wide) };
+                                dot[half][n] = pin(dots);
                             }
                         }
-                    });
-                    let d = { let ($dw, $dh) = ($w, $half); $d };
-                    for n in 0..N {
-                        let scale = _mm256_mul_ps(d, _mm256_set1_ps(x[n].d));
-                        total[$half][n] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dot[n]), total[$half][n]);
                     }
+                });
+                let d = [{ let ($dw, $dh) = ($w, 0); $d }, { let ($dw, $dh) = ($w, 1); $d }];
+                $(let m = [{ let ($mw, $mh) = ($w, 0); $m }, { let ($mw, $mh) = ($w, 1); $m }];)?
+                for n in 0..N {
+                    let dx = _mm256_set1_ps(x[n].d);
+                    $(let bias = _mm256_slli_epi32::<$bias>(_mm256_set1_epi32(x[n].sum));)?
                     $(
-                        let m = { let ($mw, $mh) = ($w, $half); $m };
-                        for n in 0..N {
-                            let x = _mm256_set1_ps(x[n].d * x[n].sum as f32);
-                            total[$half][n] = _mm256_fmadd_ps(m, x, total[$half][n]);
-                        }
+                        const _: &str = stringify!($mw);
+                        let minimum = _mm256_set1_ps(x[n].d * x[n].sum as f32);
                     )?
+                    for half in 0..2 {
+                        let dot = dot[half][n];
+                        $(
+                            const _: u32 = $bias;
+                            let dot = _mm256_sub_epi32(dot, bias);
+                        )?
+                        let mut sum = total[half][n];
+                        sum = _mm256_fmadd_ps(_mm256_mul_ps(d[half], dx), _mm256_cvtepi32_ps(dot), sum);
+                        $(
+                            const _: &str = stringify!($mw);
+                            sum = _mm256_fmadd_ps(m[half], minimum, sum);
+                        )?
+                        total[half][n] = sum;
+                    }
                 }
             }
             store(&total, out);

@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use crate::format::Octets;
 use crate::matmul::gather::Gather;
-use crate::matmul::layout::{Halves, Plane, ROWS};
+use crate::matmul::layout::{Halves, Plane, ROWS, Spread, Stacked};
 use crate::matmul::strip::Strip;
 use crate::matmul::words::{Transpose, Words, operators};
 
@@ -16,7 +17,14 @@ pub(in crate::matmul) unsafe fn gather<P: Gather>(strip: &Strip<'_, P::Source>, 
     P::gather(Avx2(()), strip, out);
 }
 
-/// Made by [`gather`] alone, whose caller vouches for the processor.
+/// Spreads a block out.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(in crate::matmul) fn spread<B: Octets>(w: &Stacked<B>, out: &mut Spread) {
+    out.set(Avx2(()), w);
+}
+
+/// Made by [`gather`] and [`spread`] alone, whose caller vouches for the processor.
 #[derive(Clone, Copy)]
 struct Avx2(());
 
@@ -63,6 +71,25 @@ impl Transpose for Avx2 {
                 Registers(low[2], high[2]),
                 Registers(low[3], high[3]),
             ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn halves(self, first: *const u8, offsets: &[usize; ROWS], out: &mut Halves) {
+        // SAFETY: the caller promises 2 readable bytes for each row, and `self` the processor; the reads need no
+        // alignment, and the halves of eight rows are 16 bytes.
+        unsafe {
+            macro_rules! insert {
+                ($into:ident, $from:literal, [$($r:literal)*]) => {
+                    $(let half = first.add(offsets[$from + $r]).cast::<i16>().read_unaligned();
+                    $into = _mm_insert_epi16::<$r>($into, i32::from(half));)*
+                };
+            }
+            let (mut low, mut high) = (_mm_setzero_si128(), _mm_setzero_si128());
+            insert!(low, 0, [0 1 2 3 4 5 6 7]);
+            insert!(high, 8, [0 1 2 3 4 5 6 7]);
+            _mm_storeu_si128(out.as_mut_ptr().cast(), low);
+            _mm_storeu_si128(out[8..].as_mut_ptr().cast(), high);
         }
     }
 

@@ -224,7 +224,7 @@ fn crumbs<const FROM: u32>(bytes: __m512i) -> __m512i {
 /// The signed byte that `LEFT` more bits lie above.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn signed_byte<const LEFT: u32>(words: __m512i) -> __m512i {
+pub(super) fn signed_byte<const LEFT: u32>(words: __m512i) -> __m512i {
     _mm512_srai_epi32::<24>(_mm512_slli_epi32::<LEFT>(words))
 }
 
@@ -246,7 +246,7 @@ fn pair(sums: &[i16; 16], k: usize) -> __m512i {
 /// `-(Σ q << BIAS)` of each group of 16 activations: what sums of biased codes start at.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn starts<const BIAS: u32, const N: usize>(x: &[Q8x256; N]) -> [[i32; 16]; N] {
+pub(super) fn starts<const BIAS: u32, const N: usize>(x: &[Q8x256; N]) -> [[i32; 16]; N] {
     let mut starts = [[0; 16]; N];
     for n in 0..N {
         // SAFETY: 32 bytes; the load needs no alignment.

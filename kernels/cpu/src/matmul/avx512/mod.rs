@@ -10,6 +10,7 @@
 
 mod float;
 mod large;
+mod octets;
 mod small;
 mod transpose;
 

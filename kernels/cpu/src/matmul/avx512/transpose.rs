@@ -30,6 +30,7 @@ impl Transpose for Avx512 {
     #[inline(always)]
     unsafe fn quad(self, first: *const u8, offsets: &[usize; ROWS]) -> [Register; 4] {
         // Macros, for a closure would not have the instruction set. Rows r, r + 4, r + 8 and r + 12, one in each quarter.
+        // A load that broadcasts under a mask costs no shuffle; an insertion does.
         macro_rules! row {
             ($r:expr) => {
                 _mm_loadu_si128(first.add(offsets[$r]).cast())
@@ -37,8 +38,9 @@ impl Transpose for Avx512 {
         }
         macro_rules! four {
             ($r:literal) => {{
-                let rows = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(row!($r)), row!($r + 4));
-                _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(rows, row!($r + 8)), row!($r + 12))
+                let rows = _mm512_mask_broadcast_i32x4(_mm512_castsi128_si512(row!($r)), 0x00f0, row!($r + 4));
+                let rows = _mm512_mask_broadcast_i32x4(rows, 0x0f00, row!($r + 8));
+                _mm512_mask_broadcast_i32x4(rows, 0xf000, row!($r + 12))
             }};
         }
         // SAFETY: the caller promises 16 readable bytes for each row, and `self` the processor; the loads need no
@@ -53,6 +55,25 @@ impl Transpose for Avx512 {
                 Register(_mm512_unpacklo_epi64(ab_high, cd_high)),
                 Register(_mm512_unpackhi_epi64(ab_high, cd_high)),
             ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn halves(self, first: *const u8, offsets: &[usize; ROWS], out: &mut Halves) {
+        // SAFETY: the caller promises 2 readable bytes for each row, and `self` the processor; the reads need no
+        // alignment, and the halves of eight rows are 16 bytes.
+        unsafe {
+            macro_rules! insert {
+                ($into:ident, $from:literal, [$($r:literal)*]) => {
+                    $(let half = first.add(offsets[$from + $r]).cast::<i16>().read_unaligned();
+                    $into = _mm_insert_epi16::<$r>($into, i32::from(half));)*
+                };
+            }
+            let (mut low, mut high) = (_mm_setzero_si128(), _mm_setzero_si128());
+            insert!(low, 0, [0 1 2 3 4 5 6 7]);
+            insert!(high, 8, [0 1 2 3 4 5 6 7]);
+            _mm_storeu_si128(out.as_mut_ptr().cast(), low);
+            _mm_storeu_si128(out[8..].as_mut_ptr().cast(), high);
         }
     }
 

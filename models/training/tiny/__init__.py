@@ -1,0 +1,1 @@
+"""R1's pipeline at five million parameters: problems, traces, stages, export."""
