@@ -9,12 +9,9 @@ use crate::args::BenchArgs;
 use crate::output::{Failure, Outcome, json_line};
 use crate::{interrupt, open};
 
-/// Tokens of a prompt that one forward pass takes, as in a session.
-const CHUNK: usize = 512;
-
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
-    if args.repeat == 0 || args.batch.contains(&0) {
-        return Err(Failure::Usage("repetitions and batch sizes start at 1".into()));
+    if args.repeat == 0 || args.chunk == 0 || args.batch.contains(&0) {
+        return Err(Failure::Usage("repetitions, chunks and batch sizes start at 1".into()));
     }
     let model = open::model(&args.model)?;
     let longest = args.prefill.max(args.depth + args.decode + 1);
@@ -28,6 +25,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         runner: Runner::new(&model, args.model.threads.map(usize::from), interrupt::token()),
         cache: args.cache.into(),
         repeat: args.repeat,
+        chunk: args.chunk,
         model,
     };
     if args.prefill > 0 {
@@ -49,6 +47,8 @@ struct Bench {
     runner: Runner,
     cache: CacheType,
     repeat: usize,
+    /// Tokens of a prompt that one pass takes.
+    chunk: usize,
 }
 
 impl Bench {
@@ -90,7 +90,7 @@ impl Bench {
 
     fn fill(&mut self, cache: &mut KvCache, count: usize, last: Wanted) -> Outcome {
         let tokens: Vec<u32> = (0..count).map(|i| self.token(i)).collect();
-        let chunks = tokens.chunks(CHUNK);
+        let chunks = tokens.chunks(self.chunk);
         let final_chunk = chunks.len() - 1;
         for (i, tokens) in chunks.enumerate() {
             let wanted = if i == final_chunk { last } else { Wanted::None };
