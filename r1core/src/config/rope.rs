@@ -43,8 +43,8 @@ pub(super) fn read(gguf: &Gguf, keys: &Keys<'_>, rotated: usize, context_length:
 /// (0.1 * `mscale_all_dim`), and returns the factor on the scores beside `1 / sqrt(key length)`.
 ///
 /// DeepSeek's `mscale` and `mscale_all_dim` are equal, so cosines and sines keep their length (but for an `attn_factor`)
-/// and the scores get `(1 + 0.1 mscale_all_dim ln factor)^2`. Without the key both queries and keys are lengthened by
-/// `1 + 0.1 ln factor` and so, once more, are the scores: such files mean what their converter meant.
+/// and the scores get `(1 + 0.1 mscale_all_dim ln factor)^2`. Without the key the rotated parts of queries and keys
+/// are lengthened by `1 + 0.1 ln factor` and the scores by its square besides, as llama.cpp reads such files.
 pub(super) fn latent_score_factor(keys: &Keys<'_>, scaling: &mut RopeScaling) -> Result<f64> {
     let multiplier = keys.f32("rope.scaling.yarn_log_multiplier", 0.0, 1e3)?.map_or(0.0, f64::from);
     if scaling.ext_factor == 0.0 {

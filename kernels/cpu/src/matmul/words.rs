@@ -104,6 +104,7 @@ macro_rules! operators {
         }
     )*};
 }
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_imports, unused_macros))]
 pub(super) use operators;
 
 operators! {
