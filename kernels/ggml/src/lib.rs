@@ -39,6 +39,7 @@ mod graph;
 mod library;
 mod log;
 mod ops;
+mod routing;
 mod store;
 mod table;
 mod tensor;

@@ -52,11 +52,11 @@ pub struct RopeParameters {
 /// ggml's number for single-precision sums.
 const PRECISION_F32: c_int = 10;
 
-fn op<T>(name: &str, a: &Tensor, b: &Tensor) -> Result<T> {
+pub(crate) fn op<T>(name: &str, a: &Tensor, b: &Tensor) -> Result<T> {
     shape(format!("{name}: {:?} and {:?} do not fit", a.ne, b.ne))
 }
 
-fn float(tensor: &Tensor) -> bool {
+pub(crate) fn float(tensor: &Tensor) -> bool {
     tensor.ty == Type::F32
 }
 
@@ -66,7 +66,7 @@ fn repeats(a: &Tensor, b: &Tensor) -> bool {
 }
 
 impl GraphBuilder {
-    fn contiguous(&self, raw: *mut RawTensor, ty: Type, ne: [i64; 4]) -> Result<Tensor> {
+    pub(crate) fn contiguous(&self, raw: *mut RawTensor, ty: Type, ne: [i64; 4]) -> Result<Tensor> {
         let nb = strides(&self.home.library, ty, ne)?;
         self.made(raw, ty, ne, nb)
     }
@@ -178,32 +178,33 @@ impl GraphBuilder {
         self.made(made, b.ty, b.ne, b.nb)
     }
 
-    /// Rows of `a` that `rows` names, as F32.
+    /// Rows of `a` that `rows` names, as F32: `[columns, count, matrices, ..]` for `rows` of `[count, matrices, ..]`.
     ///
     /// # Errors
-    /// `Shape` where `rows` are not I32 indices below the rows of `a`.
+    /// `Shape` where `rows` are not I32 indices below the rows of `a`, or not of as many matrices.
     pub fn get_rows(&mut self, a: &Tensor, rows: &Tensor) -> Result<Tensor> {
         let fits = rows.ty == Type::I32 && rows.bound.is_some_and(|bound| bound <= a.ne[1]);
-        if !fits || a.ne[2] != 1 || a.ne[3] != 1 || rows.ne[1..] != [1, 1, 1] || !a.has_whole_rows() {
+        let batches = a.ne[2] == rows.ne[1] && a.ne[3] == rows.ne[2] && rows.ne[3] == 1;
+        if !fits || !batches || !a.has_whole_rows() || !rows.has_whole_rows() {
             return op("get_rows", a, rows);
         }
         let (from, indices) = (self.operand(a)?, self.operand(rows)?);
         self.take_room()?;
         // SAFETY: live operands; indices are checked against their bound before every run.
         let made = unsafe { (self.home.library.0.table.ggml_get_rows)(self.home.ctx, from, indices) };
-        self.contiguous(made, Type::F32, [a.ne[0], rows.ne[0], 1, 1])
+        self.contiguous(made, Type::F32, [a.ne[0], rows.ne[0], rows.ne[1], rows.ne[2]])
     }
 
-    /// Writes the rows of `b` (F32) to the rows of `a` that `rows` names, and returns `a`.
+    /// Writes the rows of `b` (F32) to the rows of `a` that `rows` (`[count, matrices]`) names, and returns `a`.
     ///
     /// # Errors
-    /// `Shape` where rows differ in length, or `rows` are not I64 indices below the rows of `a`.
+    /// `Shape` where rows differ in length, or `rows` are not I32 or I64 indices below the rows of `a`.
     pub fn set_rows(&mut self, a: &Tensor, b: &Tensor, rows: &Tensor) -> Result<Tensor> {
-        let fits = rows.ty == Type::I64 && rows.bound.is_some_and(|bound| bound <= a.ne[1]);
-        let same = a.ne[0] == b.ne[0] && b.ne[1] == rows.ne[0];
-        let flat = [a, b, rows].iter().all(|t| t.ne[2] == 1 && t.ne[3] == 1) && rows.ne[1] == 1;
-        let types = matches!(a.ty, Type::F32 | Type::F16) && float(b);
-        if !(fits && same && flat && types && a.has_whole_rows() && b.has_whole_rows()) {
+        let fits = matches!(rows.ty, Type::I32 | Type::I64) && rows.bound.is_some_and(|bound| bound <= a.ne[1]);
+        let same = a.ne[0] == b.ne[0] && b.ne[1] == rows.ne[0] && a.ne[2] == b.ne[2] && b.ne[2] == rows.ne[1];
+        let flat = a.ne[3] == 1 && b.ne[3] == 1 && rows.ne[2] == 1 && rows.ne[3] == 1;
+        let types = matches!(a.ty, Type::F32 | Type::F16 | Type::Q8_0) && float(b);
+        if !(fits && same && flat && types && a.has_whole_rows() && b.has_whole_rows() && rows.has_whole_rows()) {
             return op("set_rows", a, b);
         }
         if a.home.owner.is_none() {
@@ -216,7 +217,7 @@ impl GraphBuilder {
         self.made(made, a.ty, a.ne, a.nb)
     }
 
-    fn unary(
+    pub(crate) fn unary(
         &mut self,
         name: &str,
         a: &Tensor,
@@ -267,7 +268,7 @@ impl GraphBuilder {
         self.unary("tanh", a, |g, raw| unsafe { (g.home.library.0.table.ggml_tanh)(g.home.ctx, raw) })
     }
 
-    fn binary(
+    pub(crate) fn binary(
         &mut self,
         name: &str,
         a: &Tensor,
@@ -430,7 +431,8 @@ impl GraphBuilder {
         let heads = q.ne[2] % k.ne[2] == 0 && k.ne[2] == v.ne[2];
         let streams = q.ne[3] == k.ne[3] && q.ne[3] == v.ne[3] && q.ne[3] % mask.ne[3] == 0;
         let cells = k.ne[1] == v.ne[1] && k.ne[1] == mask.ne[0] && mask.ne[1] == q.ne[1] && mask.ne[2] == 1;
-        let types = float(q) && mask.ty == Type::F16 && k.ty == v.ty && matches!(k.ty, Type::F16 | Type::F32);
+        let types =
+            float(q) && mask.ty == Type::F16 && k.ty == v.ty && matches!(k.ty, Type::F16 | Type::F32 | Type::Q8_0);
         let rows = [q, k, v].iter().all(|t| t.has_whole_rows()) && mask.is_contiguous();
         if q.ne[0] != k.ne[0] || !heads || !streams || !cells || !types || !rows || k.is_transposed() {
             return op("flash_attention", q, k);

@@ -114,6 +114,16 @@ table! {
         fn ggml_add(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_mul(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_scale(ctx: *mut Context, a: *mut RawTensor, s: f32) -> *mut RawTensor;
+        fn ggml_sigmoid(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
+        fn ggml_div(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
+        fn ggml_sum_rows(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
+        fn ggml_clamp(ctx: *mut Context, a: *mut RawTensor, min: f32, max: f32) -> *mut RawTensor;
+        fn ggml_fill(ctx: *mut Context, a: *mut RawTensor, value: f32) -> *mut RawTensor;
+        fn ggml_concat(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor, dim: c_int) -> *mut RawTensor;
+        fn ggml_argsort(ctx: *mut Context, a: *mut RawTensor, order: c_int) -> *mut RawTensor;
+        fn ggml_mul_mat_id(
+            ctx: *mut Context, matrices: *mut RawTensor, b: *mut RawTensor, ids: *mut RawTensor,
+        ) -> *mut RawTensor;
         fn ggml_tanh(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
         fn ggml_mul_mat(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_prec_set_acc(a: *mut RawTensor, prec: c_int) -> bool;

@@ -18,15 +18,17 @@ impl Type {
     pub const F32: Type = Type(0);
     /// Half precision.
     pub const F16: Type = Type(1);
+    /// Blocks of 32 8-bit values with a scale.
+    pub const Q8_0: Type = Type(8);
     /// 32-bit integers.
     pub const I32: Type = Type(26);
     /// 64-bit integers.
     pub const I64: Type = Type(27);
 
-    /// The type that GGUF files give this number, where every supported ggml stores it the same way: F32, F16, BF16,
-    /// the legacy and K block formats, IQ4_NL, IQ4_XS and MXFP4.
+    /// The type that GGUF files give this number, where every supported ggml stores it the same way: F32, F16, BF16, and
+    /// the legacy, K, IQ, ternary and MXFP4 block formats.
     pub fn from_gguf(id: u32) -> Option<Type> {
-        let known = matches!(id, 0..=3 | 6..=8 | 10..=14 | 20 | 23 | 30 | 39);
+        let known = matches!(id, 0..=3 | 6..=8 | 10..=14 | 16..=23 | 29 | 30 | 34 | 35 | 39);
         known.then_some(Type(id as c_int))
     }
 

@@ -4,8 +4,7 @@ use r1_ggml::{Allocator, Backend, Graph, GraphBuilder, StoreBuilder, Tensor, Typ
 
 use super::graph::{Entry, Ports, Shape, record};
 use super::weights::StageWeights;
-use super::weights::grouped;
-use crate::config::Config;
+use crate::config::{AttentionConfig, Config};
 use crate::{Error, ErrorKind, Result};
 
 /// Graphs that are kept: decoding needs one, a prompt one for each chunk.
@@ -17,13 +16,18 @@ const HIDDEN: u16 = 0xfc00;
 /// takes what nobody needs.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// `[kv_heads * key_dim, rows]` a layer.
-    pub(super) keys: Vec<Tensor>,
-    /// `[kv_heads * value_dim, rows]` a layer.
-    pub(super) values: Vec<Tensor>,
+    pub(super) layers: Vec<LayerCache>,
     pub(super) stride: usize,
     pub(super) slots: usize,
     pub(super) rows: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct LayerCache {
+    /// `[kv_heads * key_dim, rows]`, or `[kv_lora_rank + rope_dim, rows]`.
+    pub(super) keys: Tensor,
+    /// `[kv_heads * value_dim, rows]`; latent attention reads them from the keys.
+    pub(super) values: Option<Tensor>,
 }
 
 /// New rows of several sequences, ready for the graph of `shape`.
@@ -148,9 +152,8 @@ impl Stage {
         let new = Cache::new(&self.backend, config, weights, stride, slots)?;
         let old = &self.cache;
         let (kept, slots) = (old.stride.min(stride) as i64, old.slots.min(slots) as i64);
-        let mut g = GraphBuilder::new(&self.backend, 4 * (old.keys.len() + old.values.len()) + 4)?;
-        let pairs = old.keys.iter().zip(&new.keys).chain(old.values.iter().zip(&new.values));
-        for (from, to) in pairs {
+        let mut g = GraphBuilder::new(&self.backend, 4 * old.tensors().count() + 4)?;
+        for (from, to) in old.tensors().zip(new.tensors()) {
             let mut view = |tensor: &Tensor, stride: usize| {
                 let (row, dims) = (tensor.stride(1), [tensor.dims()[0], kept, slots, 1]);
                 g.view(tensor, dims, [row, row * stride, row * stride * slots as usize], 0)
@@ -173,10 +176,10 @@ impl Stage {
     /// Copies the first `len` positions from slot to slot.
     pub(super) fn copy_slots(&mut self, copies: &[(usize, usize, usize)]) -> Result<()> {
         let cache = &self.cache;
-        let nodes = 4 * copies.len() * (cache.keys.len() + cache.values.len()) + 4;
+        let nodes = 4 * copies.len() * cache.tensors().count() + 4;
         let mut g = GraphBuilder::new(&self.backend, nodes)?;
         for (from, to, len) in copies {
-            for tensor in cache.keys.iter().chain(&cache.values) {
+            for tensor in cache.tensors() {
                 let row = tensor.stride(1);
                 let mut view = |slot: usize| {
                     let dims = [tensor.dims()[0], *len as i64, 1, 1];
@@ -200,8 +203,8 @@ impl Stage {
     /// The bytes of the first `len` positions of a slot, a layer's keys then its values.
     pub(super) fn export(&mut self, slot: usize, len: usize) -> Result<Vec<Vec<u8>>> {
         let Stage { cache, backend, .. } = self;
-        let pairs = cache.keys.iter().zip(&cache.values).flat_map(|(k, v)| [k, v]);
-        pairs
+        cache
+            .tensors()
             .map(|tensor| {
                 let row = tensor.stride(1);
                 let mut bytes = vec![0; len * row];
@@ -214,8 +217,7 @@ impl Stage {
     /// Writes what [`Stage::export`] gave.
     pub(super) fn import(&mut self, slot: usize, parts: &[Vec<u8>]) -> Result<()> {
         let Stage { cache, backend, .. } = self;
-        let pairs = cache.keys.iter().zip(&cache.values).flat_map(|(k, v)| [k, v]);
-        for (tensor, bytes) in pairs.zip(parts) {
+        for (tensor, bytes) in cache.tensors().zip(parts) {
             backend.put(tensor, slot * cache.stride * tensor.stride(1), bytes)?;
         }
         Ok(())
@@ -227,18 +229,33 @@ impl Cache {
         let rows = stride * slots + slots;
         let layers = config.layers.get(weights.layers.clone()).unwrap_or_default();
         let mut builder = StoreBuilder::new();
+        let mut add = |name: &str, len: usize| builder.add(name, Type::F16, [len as i64, rows as i64, 1, 1]);
         for layer in layers {
-            let a = grouped(&layer.attention)?;
-            builder.add("keys", Type::F16, [(a.kv_heads * a.key_dim) as i64, rows as i64, 1, 1]);
-            builder.add("values", Type::F16, [(a.kv_heads * a.value_dim) as i64, rows as i64, 1, 1]);
+            match &layer.attention {
+                AttentionConfig::Grouped(a) => {
+                    add("keys", a.kv_heads * a.key_dim);
+                    add("values", a.kv_heads * a.value_dim);
+                }
+                AttentionConfig::Latent(a) => {
+                    add("rows", a.row_dim());
+                }
+            }
         }
         let mut tensors = builder.owned(backend)?.into_iter();
-        let (mut keys, mut values) = (Vec::new(), Vec::new());
-        while let (Some(k), Some(v)) = (tensors.next(), tensors.next()) {
-            keys.push(k);
-            values.push(v);
+        let mut cache = Vec::with_capacity(layers.len());
+        for layer in layers {
+            let keys = tensors.next().ok_or_else(lost)?;
+            let values = match &layer.attention {
+                AttentionConfig::Grouped(_) => Some(tensors.next().ok_or_else(lost)?),
+                AttentionConfig::Latent(_) => None,
+            };
+            cache.push(LayerCache { keys, values });
         }
-        Ok(Cache { keys, values, stride, slots, rows })
+        Ok(Cache { layers: cache, stride, slots, rows })
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().flat_map(|layer| std::iter::once(&layer.keys).chain(&layer.values))
     }
 }
 
