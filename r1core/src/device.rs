@@ -53,6 +53,19 @@ impl Device {
         Ok(devices)
     }
 
+    /// Offers devices of this machine to others: an RPC server of ggml at `listen` (`host:port`), for
+    /// [`ModelOptions::rpc`](crate::ModelOptions::rpc) elsewhere. Returns only when it cannot go on. `backend` says which
+    /// devices, as in [`ModelOptions::backend`](crate::ModelOptions::backend); `threads` matters to `ggml-cpu` only.
+    ///
+    /// The protocol knows neither passwords nor encryption, and a server runs whatever it is sent: listen inside a trusted
+    /// network only, best at `127.0.0.1` behind a tunnel.
+    ///
+    /// # Errors
+    /// `Unsupported` as [`Device::list_with`], and for an unknown device; `Io` where `listen` cannot be used.
+    pub fn serve(listen: &str, backend: &str, ggml_folder: Option<&Path>, threads: Option<usize>) -> Result<()> {
+        offer(listen, backend, ggml_folder, threads.unwrap_or_else(default_threads))
+    }
+
     fn cpu() -> Device {
         Device {
             name: "cpu".to_owned(),
@@ -88,10 +101,25 @@ fn others(folder: Option<&Path>, rpc: &[String]) -> Result<Vec<Device>> {
         .collect())
 }
 
+#[cfg(feature = "ggml")]
+fn offer(listen: &str, backend: &str, folder: Option<&Path>, threads: usize) -> Result<()> {
+    crate::ggml::serve(listen, backend, folder, threads)
+}
+
 #[cfg(not(feature = "ggml"))]
 fn others(_: Option<&Path>, _: &[String]) -> Result<Vec<Device>> {
-    Err(Error::new(crate::ErrorKind::Unsupported, "this build knows no devices but the CPU")
-        .remedy("build with the feature 'ggml'"))
+    Err(only_cpu())
+}
+
+#[cfg(not(feature = "ggml"))]
+fn offer(_: &str, _: &str, _: Option<&Path>, _: usize) -> Result<()> {
+    Err(only_cpu())
+}
+
+#[cfg(not(feature = "ggml"))]
+fn only_cpu() -> Error {
+    Error::new(crate::ErrorKind::Unsupported, "this build knows no devices but the CPU")
+        .remedy("build with the feature 'ggml'")
 }
 
 /// Threads that work where the host names no number: one for each processor that the system offers.

@@ -45,6 +45,8 @@ pub(crate) enum Verb {
     Logits(LogitsArgs),
     /// List what this build can run on
     Devices(DevicesArgs),
+    /// Offer devices of this machine to r1 on others (its --rpc)
+    RpcServer(RpcServerArgs),
     /// Measure how often the model is right on tasks whose answers are known
     Eval(Box<EvalArgs>),
 }
@@ -62,9 +64,9 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) kernels: Option<String>,
     /// What runs the model: cpu, cuda, metal, vulkan, gpu (every GPU), ggml-cpu, rpc, or device names as r1 devices shows
-    /// them, with commas between them
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub(crate) backend: String,
+    /// them, with commas between them [environment: R1_BACKEND] [default: cpu]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
     /// Layers that go to the device, the last ones; as many as fit by default
     #[arg(long, value_name = "N")]
     pub(crate) gpu_layers: Option<usize>,
@@ -426,6 +428,24 @@ pub(crate) struct DevicesArgs {
     /// Print one JSON object a device
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Nothing protects the connection, and whoever reaches it runs what they like on the devices: listen inside a trusted
+/// network only.
+#[derive(Debug, Args)]
+pub(crate) struct RpcServerArgs {
+    /// Where to listen
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50052")]
+    pub(crate) listen: String,
+    /// Which devices: cuda, metal, vulkan, gpu (every GPU), ggml-cpu, or names as r1 devices shows them
+    #[arg(long, value_name = "NAME", default_value = "gpu")]
+    pub(crate) backend: String,
+    /// Folder with ggml's shared libraries [environment: R1_GGML_LIB_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ggml: Option<PathBuf>,
+    /// Threads of ggml-cpu; one for each processor by default
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -1,15 +1,21 @@
-//! `r1 devices`: what this build can run on.
+//! `r1 devices`: what this build can run on; `r1 rpc-server`: the same for other machines.
 
 use r1core::Device;
 use serde_json::json;
 
-use crate::args::DevicesArgs;
+use crate::args::{DevicesArgs, RpcServerArgs};
 use crate::output::{Outcome, json_line, size};
 
 pub(crate) fn run(args: &DevicesArgs) -> Outcome {
-    // Without a folder or a server, a missing ggml is nothing to complain about.
-    let named = args.ggml.ggml.is_some() || !args.ggml.rpc.is_empty();
-    let devices = if named { Device::list_with(args.ggml.ggml.as_deref(), &args.ggml.rpc)? } else { Device::list() };
+    let devices = match Device::list_with(args.ggml.ggml.as_deref(), &args.ggml.rpc) {
+        Ok(devices) => devices,
+        // Without a folder or a server, a missing ggml is no failure.
+        Err(e) if args.ggml.ggml.is_none() && args.ggml.rpc.is_empty() => {
+            eprintln!("r1: no GPUs: {e}");
+            Device::list()
+        }
+        Err(e) => return Err(e.into()),
+    };
     for device in devices {
         if args.json {
             json_line(&json!({
@@ -35,4 +41,9 @@ pub(crate) fn run(args: &DevicesArgs) -> Outcome {
         }
     }
     Ok(())
+}
+
+pub(crate) fn serve(args: &RpcServerArgs) -> Outcome {
+    eprintln!("r1: offering '{}' at {}: whoever reaches that address can use it", args.backend, args.listen);
+    Ok(Device::serve(&args.listen, &args.backend, args.ggml.as_deref(), args.threads.map(usize::from))?)
 }

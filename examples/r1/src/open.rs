@@ -27,7 +27,7 @@ pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
         load: args.load.into(),
         repack: args.repack.into(),
         kernels: args.kernels.clone(),
-        backend: Some(args.backend.clone()),
+        backend: args.backend.clone(),
         gpu_layers: args.gpu_layers,
         ggml_folder: args.ggml.ggml.clone(),
         rpc: args.ggml.rpc.clone(),

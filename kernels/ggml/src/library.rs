@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::device::Device;
 use crate::error::Error;
-use crate::table::{Context, InitParams, RawGraph, RawRegistry, Table};
+use crate::table::{Context, InitParams, RawDevice, RawGraph, RawRegistry, Table};
 use crate::{Result, log};
 
 /// The versions of ggml that the table of functions is known to fit: first and last, major, minor and patch.
@@ -161,18 +161,9 @@ impl Library {
         let name = CString::new(endpoint).map_err(|_| Error::Failed("an address with a NUL in it".into()))?;
         // A server that is not there would end the process when its memory is asked for.
         reachable(endpoint)?;
-        // SAFETY: NUL-terminated names; the function has the type that ggml-rpc.h gives it.
-        let registry = unsafe {
-            let rpc = (table.ggml_backend_reg_by_name)(c"RPC".as_ptr());
-            if rpc.is_null() {
-                return Err(Error::Library("this ggml has no RPC backend (libggml-rpc)".into()));
-            }
-            let add = (table.ggml_backend_reg_get_proc_address)(rpc, c"ggml_backend_rpc_add_server".as_ptr());
-            if add.is_null() {
-                return Err(Error::Library("this ggml's RPC backend cannot add servers".into()));
-            }
-            std::mem::transmute::<*mut std::ffi::c_void, AddServer>(add)(name.as_ptr())
-        };
+        let add = self.rpc_function(c"ggml_backend_rpc_add_server")?;
+        // SAFETY: the function has the type that ggml-rpc.h gives it; a NUL-terminated name.
+        let registry = unsafe { std::mem::transmute::<*mut std::ffi::c_void, AddServer>(add)(name.as_ptr()) };
         if registry.is_null() {
             return Err(Error::Failed(format!("the RPC server {endpoint} does not answer")));
         }
@@ -182,6 +173,55 @@ impl Library {
             let count = (table.ggml_backend_reg_dev_count)(registry);
             let devices = (0..count).map(|i| (table.ggml_backend_reg_dev_get)(registry, i));
             Ok(devices.filter(|d| !d.is_null()).map(|d| Device::new(self.clone(), d)).collect())
+        }
+    }
+
+    /// Offers `devices` to other machines at `endpoint` (`host:port`) until the process ends; returns only when the
+    /// address cannot be used. `threads` matters to ggml's CPU code only. See [`Library::connect`] for who may be let in:
+    /// whoever reaches the address runs what they like on the devices.
+    ///
+    /// # Errors
+    /// `Library` where this ggml has no RPC backend; `Failed` where the address cannot be used; `Shape` for no devices.
+    pub fn serve(&self, endpoint: &str, devices: &[Device], threads: usize) -> Result<()> {
+        type StartServer = unsafe extern "C" fn(*const c_char, *const c_char, usize, usize, *mut *mut RawDevice);
+        let name = CString::new(endpoint).map_err(|_| Error::Failed("an address with a NUL in it".into()))?;
+        if devices.is_empty() {
+            return crate::error::shape("no devices to offer");
+        }
+        // The server itself says nothing of use when it cannot listen.
+        drop(
+            std::net::TcpListener::bind(endpoint)
+                .map_err(|e| Error::Failed(format!("cannot listen at {endpoint}: {e}")))?,
+        );
+        let mut devices: Vec<_> = devices.iter().map(|device| device.raw).collect();
+        let start = self.rpc_function(c"ggml_backend_rpc_start_server")?;
+        // SAFETY: the function has the type that ggml-rpc.h gives it; NUL-terminated names, live devices, no cache folder.
+        unsafe {
+            std::mem::transmute::<*mut std::ffi::c_void, StartServer>(start)(
+                name.as_ptr(),
+                std::ptr::null(),
+                threads.clamp(1, 512),
+                devices.len(),
+                devices.as_mut_ptr(),
+            );
+        }
+        Err(Error::Failed(format!("the RPC server at {endpoint} has ended")))
+    }
+
+    /// A function of the RPC backend by its name.
+    fn rpc_function(&self, name: &CStr) -> Result<*mut std::ffi::c_void> {
+        let table = &self.0.table;
+        // SAFETY: NUL-terminated names, and a live registry entry.
+        unsafe {
+            let rpc = (table.ggml_backend_reg_by_name)(c"RPC".as_ptr());
+            if rpc.is_null() {
+                return Err(Error::Library("this ggml has no RPC backend (libggml-rpc)".into()));
+            }
+            let function = (table.ggml_backend_reg_get_proc_address)(rpc, name.as_ptr());
+            if function.is_null() {
+                return Err(Error::Library(format!("this ggml's RPC backend lacks {}", name.to_string_lossy())));
+            }
+            Ok(function)
         }
     }
 

@@ -81,7 +81,9 @@ fn linked() -> Result<Found> {
         ErrorKind::Unsupported,
         "no ggml is linked into this build, and no folder with its libraries is known",
     )
-    .remedy(format!("set {FOLDER} to a folder with libggml and its backends, or run on the CPU")))
+    .remedy(format!(
+        "set {FOLDER} to a folder with libggml and its backends (docs/devices.md says where to get them), or run on the CPU"
+    )))
 }
 
 /// Every device of a ggml, those of the servers included.
@@ -95,4 +97,11 @@ pub(crate) fn devices(folder: Option<&Path>, servers: &[String]) -> Result<Vec<D
         devices.extend(remote);
     }
     Ok(devices)
+}
+
+/// Offers the devices that `backend` names to other machines.
+pub(crate) fn serve(listen: &str, backend: &str, folder: Option<&Path>, threads: usize) -> Result<()> {
+    let found = Found::open(folder)?;
+    let devices = found.choose(backend, &[])?;
+    Ok(found.library.serve(listen, &devices, threads)?)
 }

@@ -23,7 +23,7 @@ mod stage;
 mod weights;
 
 pub(crate) use engine::Engine;
-pub(crate) use library::{Found, devices};
+pub(crate) use library::{Found, devices, serve};
 pub(crate) use placement::Request;
 pub(crate) use slots::Lease;
 pub(crate) use weights::DeviceModel;
@@ -35,8 +35,9 @@ impl From<r1_ggml::Error> for Error {
         use r1_ggml::Error as E;
         let text = error.to_string();
         match error {
-            E::Library(_) => Error::new(ErrorKind::Unsupported, text)
-                .remedy("name a folder with ggml's libraries in R1_GGML_LIB_DIR, or run on the CPU"),
+            E::Library(_) => Error::new(ErrorKind::Unsupported, text).remedy(
+                "name a folder with ggml's libraries in R1_GGML_LIB_DIR (see docs/devices.md), or run on the CPU",
+            ),
             E::Unsupported(_) => {
                 Error::new(ErrorKind::Unsupported, text).remedy("choose another device, or run on the CPU")
             }

@@ -33,7 +33,8 @@ pub struct ModelOptions {
     /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
     /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
     pub kernels: Option<String>,
-    /// What runs the model: `cpu` (the default), or devices of ggml, which takes the feature `ggml`: `cuda`, `metal`,
+    /// What runs the model; `None` takes the environment variable `R1_BACKEND` where it is set, else `cpu`. Other than
+    /// `cpu` there are devices of ggml, which takes the feature `ggml`: `cuda`, `metal`,
     /// `vulkan`, `gpu` (every GPU), `ggml-cpu` (ggml's own CPU code), `rpc` (the devices of [`ModelOptions::rpc`]), or
     /// names of devices with commas between them, as [`Device::list`](crate::Device::list) tells them. What was asked for
     /// runs, or opening fails: nothing falls back in silence.
@@ -218,13 +219,16 @@ impl Model {
     }
 }
 
+/// What is to run the model; `None` for the CPU.
+fn backend(options: &ModelOptions) -> Option<String> {
+    let from_environment = || std::env::var("R1_BACKEND").ok().filter(|v| !v.is_empty());
+    options.backend.clone().or_else(from_environment).filter(|backend| backend != "cpu")
+}
+
 /// The devices that `options` ask for.
 #[cfg(feature = "ggml")]
 fn devices(gguf: &Gguf, config: &Config, options: &ModelOptions) -> Result<Option<Arc<crate::ggml::DeviceModel>>> {
-    let backend = match options.backend.as_deref() {
-        None | Some("cpu") => return Ok(None),
-        Some(backend) => backend.to_owned(),
-    };
+    let Some(backend) = backend(options) else { return Ok(None) };
     let request = crate::ggml::Request {
         backend,
         layers: options.gpu_layers,
@@ -237,8 +241,8 @@ fn devices(gguf: &Gguf, config: &Config, options: &ModelOptions) -> Result<Optio
 /// The number of layers on the CPU: all of them.
 #[cfg(not(feature = "ggml"))]
 fn only_cpu(config: &Config, options: &ModelOptions) -> Result<usize> {
-    match options.backend.as_deref() {
-        None | Some("cpu") => Ok(config.layers.len()),
+    match backend(options) {
+        None => Ok(config.layers.len()),
         Some(backend) => Err(Error::new(ErrorKind::Unsupported, format!("this build has no backend '{backend}'"))
             .remedy("build with the feature 'ggml', or run on the CPU")),
     }
