@@ -345,6 +345,13 @@ fn what_cannot_run_says_so() {
         runner(model).run(&mut [Step { cache: &mut cache, tokens: &[1], wanted: Wanted::None }]).map(|_| ())
     };
     step(&one).unwrap();
+    for cache in [CacheType::F32, CacheType::Q8_0] {
+        let options = SessionOptions { cache, ..SessionOptions::default() };
+        assert_eq!(one.session(options).map(|_| ()).unwrap_err().kind(), ErrorKind::Unsupported);
+        let mut other = KvCache::new(one.config(), cache, 64);
+        let step = Step { cache: &mut other, tokens: &[1], wanted: Wanted::None };
+        assert_eq!(runner(&one).run(&mut [step]).map(|_| ()).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
     assert_eq!(step(&two).unwrap_err().kind(), ErrorKind::Argument);
     assert_eq!(step(&cpu).unwrap_err().kind(), ErrorKind::Argument);
     step(&one).unwrap();

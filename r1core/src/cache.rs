@@ -96,6 +96,11 @@ impl KvCache {
         }
     }
 
+    /// How keys and values are stored.
+    pub fn kind(&self) -> CacheType {
+        self.layout.kind
+    }
+
     /// Positions held.
     pub fn len(&self) -> usize {
         self.len

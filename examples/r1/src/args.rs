@@ -377,9 +377,9 @@ pub(crate) struct BenchArgs {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
     pub(crate) cache: Cache,
-    /// Tokens of a prompt that one pass takes
-    #[arg(long, value_name = "N", default_value_t = 512)]
-    pub(crate) chunk: usize,
+    /// Tokens of a prompt that one pass takes; as in a session by default
+    #[arg(long, value_name = "N")]
+    pub(crate) chunk: Option<usize>,
     /// Times that each test runs; the median counts
     #[arg(short = 'r', long, value_name = "N", default_value_t = 3)]
     pub(crate) repeat: usize,

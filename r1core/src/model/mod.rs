@@ -10,6 +10,7 @@ pub use runner::{Runner, Step, Wanted};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cache::CacheType;
 use crate::cancel::CancelToken;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
@@ -207,6 +208,24 @@ impl Model {
     /// [`Repack::Off`]) and those on devices.
     pub fn weight_bytes(&self) -> usize {
         self.inner.weights.bytes() + self.placement().iter().map(|(_, _, bytes)| bytes).sum::<usize>()
+    }
+
+    /// Tokens of a prompt that one forward pass takes by default: 512, or 2048 where GPUs run the model.
+    pub fn prefill_chunk(&self) -> usize {
+        #[cfg(feature = "ggml")]
+        if self.inner.devices.as_ref().is_some_and(|devices| devices.on_gpus()) {
+            return 2048;
+        }
+        512
+    }
+
+    /// Fails where the devices cannot store keys and values so.
+    pub(crate) fn check_cache(&self, kind: CacheType) -> Result<()> {
+        if kind == CacheType::F16 || self.placement().is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "devices of ggml store keys and values in F16 only")
+            .remedy("leave the cache's type at F16, or run on the CPU"))
     }
 
     /// The devices that run layers: name, layers, and bytes of weights there. Empty on the CPU alone.

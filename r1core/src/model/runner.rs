@@ -169,6 +169,7 @@ impl Runner {
         steps: &mut [Step<'_>],
     ) -> Result<&[f32]> {
         for step in steps.iter_mut() {
+            self.model.check_cache(step.cache.kind())?;
             step.cache.check_room(step.tokens.len())?;
             step.cache.keep_layers(devices.cpu_layers);
         }

@@ -11,7 +11,7 @@ pub(super) use list::{Id, Linear};
 use std::ops::{Index, Range};
 use std::sync::Arc;
 
-use r1_ggml::{Device, Tensor};
+use r1_ggml::{Device, DeviceKind, Tensor};
 
 use super::placement::{Request, share};
 use super::{Engine, Found};
@@ -107,6 +107,12 @@ impl DeviceModel {
     /// Whether the first device wants token ids rather than the residual stream.
     pub(crate) fn takes_tokens(&self) -> bool {
         self.stages.first().is_some_and(|stage| stage.embedding.is_some())
+    }
+
+    /// Whether all devices are GPUs of this machine.
+    pub(crate) fn on_gpus(&self) -> bool {
+        let is_gpu = |kind| matches!(kind, DeviceKind::Gpu | DeviceKind::IntegratedGpu);
+        self.stages.iter().all(|stage| is_gpu(stage.device.kind()) && stage.device.backend_name() != "RPC")
     }
 
     /// Every device's name, layers and bytes of weights.
