@@ -93,7 +93,7 @@
 #define R1_VOTE_EVENT_INIT \
     {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
      0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0}
+#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define R1_EVENT_INIT \
     {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -214,6 +214,10 @@
 
 /// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
 #define R1_CACHE_Q8_0 2
+
+/// No tokens are guessed ahead. Guesses are made from what the text repeats, only where they were measured to save time,
+/// and change the speed, never a bit of the result; a host that wants every token to take the same time turns them off.
+#define R1_SESSION_NO_GUESSES 1
 
 /// Closes every thought as it opens: a budget of 0. (A `budget` of 0 is the default one, as for every field.)
 #define R1_THINK_NOTHING 1
@@ -487,7 +491,7 @@ typedef int32_t (*r1_progress_fn)(void *user, int32_t stage, uint64_t done, uint
 typedef struct {
     /// `sizeof(r1_session_options)`.
     uint32_t struct_size;
-    /// 0: none are defined yet.
+    /// `R1_SESSION_*`.
     uint32_t flags;
     /// Positions that the session may hold; 0 takes the model's own, at most 32,768. Memory is taken as positions
     /// arrive.
@@ -529,6 +533,10 @@ typedef struct {
     uint64_t total;
     /// Positions that the figures are for.
     uint64_t context;
+    /// What of `weights` are the experts of mixtures: with `R1_MODEL_EXPERTS_IN_PLACE` they stay in the file.
+    uint64_t experts;
+    /// Weights that one generated token reads: all but the experts that its router does not choose.
+    uint64_t read_per_token;
 } r1_memory;
 
 /// How a model is loaded. All zeros but `struct_size` is right for most hosts.

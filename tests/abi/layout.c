@@ -203,4 +203,6 @@ AT(r1_memory, compute, 24);
 AT(r1_memory, mapped, 32);
 AT(r1_memory, total, 40);
 AT(r1_memory, context, 48);
-SIZE(r1_memory, 56);
+AT(r1_memory, experts, 56);
+AT(r1_memory, read_per_token, 64);
+SIZE(r1_memory, 72);

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use r1core::answer::AnswerKind;
 use r1core::reasoning::{Boundary, Ramp, Sign, Until};
-use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, ThinkOptions};
+use r1core::{
+    CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, Speculation, ThinkOptions,
+};
 
 use crate::eval::EvalArgs;
 use crate::output::Outcome;
@@ -132,6 +134,10 @@ pub(crate) struct SessionArgs {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
     pub(crate) cache: Cache,
+    /// Guess tokens ahead from what the text repeats, where that saves time: auto, off, or a number of guesses. Changes no
+    /// token
+    #[arg(long, value_name = "HOW", value_parser = speculation, default_value = "auto")]
+    pub(crate) speculate: Speculation,
 }
 
 /// How tokens are chosen.
@@ -451,6 +457,14 @@ pub(crate) struct RpcServerArgs {
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("use NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+fn speculation(text: &str) -> Result<Speculation, String> {
+    match text {
+        "auto" => Ok(Speculation::Auto),
+        "off" => Ok(Speculation::Off),
+        _ => text.parse().map(Speculation::Always).map_err(|_| "auto, off or a number".into()),
+    }
 }
 
 fn history(text: &str) -> Result<HistoryThoughts, String> {

@@ -9,6 +9,12 @@ pub enum Level {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI (2019 and later), besides everything in [`Level::Avx2`].
     Avx512,
+    /// Any 64-bit ARM: NEON.
+    Neon,
+    /// 64-bit ARM with `dotprod` (2018 and later): dot products of bytes, besides [`Level::Neon`].
+    NeonDot,
+    /// 64-bit ARM with `i8mm` (2021 and later): products of matrices of bytes, besides [`Level::NeonDot`].
+    NeonI8mm,
 }
 
 /// Proof that this processor runs a [`Level`]: a value of this type exists only after the check, which is what the
@@ -25,14 +31,18 @@ pub struct Isa(Level);
 
 impl Level {
     /// Every level, slowest first.
-    pub const ALL: [Level; 3] = [Level::Scalar, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 6] =
+        [Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon, Level::NeonDot, Level::NeonI8mm];
 
-    /// The name that options and the environment use: `scalar`, `avx2`, `avx512`.
+    /// The name that options and the environment use: `scalar`, `avx2`, `avx512`, `neon`, `neon-dotprod`, `neon-i8mm`.
     pub fn name(self) -> &'static str {
         match self {
             Level::Scalar => "scalar",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Neon => "neon",
+            Level::NeonDot => "neon-dotprod",
+            Level::NeonI8mm => "neon-i8mm",
         }
     }
 
@@ -55,6 +65,14 @@ impl Level {
             }
             #[cfg(not(target_arch = "x86_64"))]
             Level::Avx2 | Level::Avx512 => false,
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => true,
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonI8mm => Level::NeonDot.is_available() && std::arch::is_aarch64_feature_detected!("i8mm"),
+            #[cfg(not(target_arch = "aarch64"))]
+            Level::Neon | Level::NeonDot | Level::NeonI8mm => false,
         }
     }
 }
@@ -88,7 +106,7 @@ impl Isa {
         self.0
     }
 
-    /// The level's name: `scalar`, `avx2`, `avx512`.
+    /// The level's name, as [`Level::name`].
     pub fn name(self) -> &'static str {
         self.0.name()
     }

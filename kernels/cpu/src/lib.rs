@@ -2,8 +2,8 @@
 //!
 //! A leaf: knows blocks, rows and threads, nothing of models, files or tokens.
 //!
-//! **Same bits everywhere.** The scalar code defines every result; the AVX2 and AVX-512 versions equal it bit for bit,
-//! whatever the number of columns, rows a thread or tiles. Integer sums inside a block are exact; floats are added by
+//! **Same bits everywhere.** The scalar code defines every result; the AVX2, AVX-512 and NEON versions equal it bit for
+//! bit, whatever the number of columns, rows a thread or tiles. Integer sums inside a block are exact; floats are added by
 //! fused multiply-adds in one fixed order; reductions follow fixed trees.
 //!
 //! | room | turns |
@@ -13,12 +13,16 @@
 //! | [`Activations`] | rows of floats into the quantised form that products read |
 //! | [`Matrix`], [`matmul`] | weights into a packed layout, and products with them |
 //! | [`ops`] | norms, rotations, gates, attention |
+//! | [`limits`] | the machine into the most that it could do |
 //! | [`Team`] | small tasks into work for a few threads |
 
 mod activation;
 pub mod format;
 mod isa;
+pub mod limits;
 mod matmul;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub mod ops;
 mod pace;
 mod team;

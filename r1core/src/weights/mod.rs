@@ -20,6 +20,7 @@ pub(crate) use feed_forward::{ExpertsWeights, FeedForwardKind, FeedForwardWeight
 use r1_kernels::{Format, Isa, Matrix, Packer, Team};
 pub use repack::Repack;
 use repack::Rows;
+pub(crate) use repack::is_of_experts;
 
 /// All weights of a model.
 #[derive(Debug)]

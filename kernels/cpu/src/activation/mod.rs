@@ -1,6 +1,6 @@
 //! Activations in the form that a product reads: quantised once, used by every row of a matrix.
 //!
-//! The scalar code in this file defines the result; the AVX2 and AVX-512 versions equal it bit for bit.
+//! The scalar code in this file defines the result; the AVX2, AVX-512 and NEON versions equal it bit for bit.
 //! A block that holds a NaN or an infinity gets a NaN scale and zero codes, so that every product with it is NaN on
 //! every instruction set and the fault can be seen downstream instead of vanishing in a cast.
 
@@ -8,12 +8,12 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(test)]
 mod tests;
 
-use crate::isa::Isa;
-#[cfg(target_arch = "x86_64")]
-use crate::isa::Level;
+use crate::isa::{Isa, Level};
 use crate::team::Team;
 
 /// The form of activations that a weight format multiplies with.
@@ -338,6 +338,8 @@ unsafe impl Element for Q8x32 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `isa` proves that the processor has the features.
             Level::Avx2 => unsafe { avx2::q8x32(blocks) },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon | Level::NeonDot | Level::NeonI8mm => neon::q8x32(blocks),
             _ => blocks.for_each(|(x, out)| *out = Q8x32::quantize(x)),
         }
     }
@@ -356,6 +358,8 @@ unsafe impl Element for Q8x256 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `isa` proves that the processor has the features.
             Level::Avx2 => unsafe { avx2::q8x256(blocks) },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon | Level::NeonDot | Level::NeonI8mm => neon::q8x256(blocks),
             _ => blocks.for_each(|(x, out)| *out = Q8x256::quantize(x)),
         }
     }

@@ -8,9 +8,7 @@ use super::layout::*;
 use super::strip::{Column, Strip};
 use super::words::{Plain, Transpose, Words};
 use crate::format::*;
-use crate::isa::Isa;
-#[cfg(target_arch = "x86_64")]
-use crate::isa::Level;
+use crate::isa::{Isa, Level};
 
 /// A packed block that knows how to gather itself from one block of each of 16 rows.
 pub(super) trait Gather: Packed {
@@ -31,6 +29,8 @@ pub(super) fn gather<P: Gather>(isa: Isa, strip: &Strip<'_, P::Source>, out: &mu
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `isa` proves that the processor has the features.
         Level::Avx2 => unsafe { super::avx2::gather(strip, out) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::NeonDot | Level::NeonI8mm => P::gather(super::neon::Neon, strip, out),
         _ => P::gather(Plain, strip, out),
     }
 }

@@ -1,6 +1,8 @@
 //! The one place that calls a kernel: by format and instruction set.
 
 use super::layout::*;
+#[cfg(target_arch = "aarch64")]
+use super::neon::{self, Kernel as _};
 use super::scalar;
 use super::tile::{COLUMNS, Columns, Tile};
 #[cfg(target_arch = "x86_64")]
@@ -9,11 +11,11 @@ use crate::activation::Activations;
 use crate::format::*;
 use crate::isa::{Isa, Level};
 
-/// Most columns of a tile. AVX2 has half the registers of AVX-512.
+/// Most columns of a tile: AVX2 has half the registers of AVX-512, plain NEON needs some for what it lacks.
 pub(super) fn tile_width(isa: Isa) -> usize {
     match isa.level() {
-        Level::Avx2 => 4,
-        Level::Avx512 | Level::Scalar => COLUMNS,
+        Level::Avx2 | Level::Neon => 4,
+        Level::Avx512 | Level::NeonDot | Level::NeonI8mm | Level::Scalar => COLUMNS,
     }
 }
 
@@ -42,6 +44,14 @@ pub(super) fn tile(isa: Isa, w: Weights<'_>, x: &Activations, first: usize, n: u
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: `isa` proves that the processor has the features.
                 Level::Avx2 => unsafe { avx2::Kernel::tile(blocks, x, n, out) },
+                #[cfg(target_arch = "aarch64")]
+                Level::Neon => <$packed>::tile(neon::Plain, blocks, x, n, out),
+                #[cfg(target_arch = "aarch64")]
+                // SAFETY: `isa` proves that the processor has the features.
+                Level::NeonI8mm if n > 1 => <$packed>::tile(unsafe { neon::I8mm::new() }, blocks, x, n, out),
+                #[cfg(target_arch = "aarch64")]
+                // SAFETY: `isa` proves that the processor has the features; one column has no neighbour to share with.
+                Level::NeonDot | Level::NeonI8mm => <$packed>::tile(unsafe { neon::Dot::new() }, blocks, x, n, out),
                 _ => scalar::$kernel(blocks, x, n, out),
             }
         }};

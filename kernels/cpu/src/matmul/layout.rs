@@ -13,7 +13,7 @@
 //! chunk's *low* run in the low nibbles and four of its *high* run in the high nibbles; where the runs begin depends on
 //! the format (see [`Runs`]).
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::words::{Transpose, Words};
 use crate::format::*;
 
@@ -134,7 +134,7 @@ unsafe impl<B: Block> Packed for Stacked<B> {
 }
 
 /// A [`Stacked`] block for the time of its products: a byte for every code.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[repr(C, align(64))]
 pub(super) struct Spread {
     /// Plane `z` has values `4 z ..`, codes plus [`BIASED_ZERO`].
@@ -147,7 +147,7 @@ pub(super) struct Spread {
     rows: [[[u8; 8]; 32]; ROWS],
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl Spread {
     pub(super) const ZERO: Spread =
         Spread { codes: [[[0; 4]; ROWS]; 64], scales: [[[0; 4]; ROWS]; 4], d: [0.0; ROWS], rows: [[[0; 8]; 32]; ROWS] };

@@ -14,6 +14,8 @@ mod gather;
 mod kernel;
 mod layout;
 mod matrix;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod packer;
 mod plan;
 mod scalar;

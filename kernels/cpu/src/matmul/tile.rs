@@ -28,7 +28,7 @@ impl<'a, X> Columns<'a, X> {
     }
 
     /// Pairs the blocks of a row group with those of `N` columns.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline]
     pub(super) fn zip<W, const N: usize>(self, w: &'a [W]) -> impl Iterator<Item = (&'a W, &'a [X; N])> {
         w.iter().zip(self.x.chunks(self.stride)).map_while(|(w, x)| Some((w, x.first_chunk()?)))

@@ -104,7 +104,7 @@ macro_rules! operators {
         }
     )*};
 }
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_imports, unused_macros))]
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(unused_imports, unused_macros))]
 pub(super) use operators;
 
 operators! {

@@ -3,9 +3,7 @@
 //! [`Math`] holds what works lane by lane; [`Lanes`] adds memory and the joins across lanes. Each primitive is one
 //! correctly rounded IEEE operation or a bit operation, so that every implementation gives the same bits.
 
-use crate::isa::Isa;
-#[cfg(target_arch = "x86_64")]
-use crate::isa::Level;
+use crate::isa::{Isa, Level};
 
 /// Arithmetic on a vector whose lanes do not interact. Public in name only: the module is private.
 pub trait Math: Copy {
@@ -106,6 +104,8 @@ pub(super) fn dispatch<O: Op>(isa: Isa, op: O) -> O::Output {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx2 => unsafe { x86::call_avx2(op) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::NeonDot | Level::NeonI8mm => op.call(super::neon::Neon),
         _ => op.call(Plain),
     }
 }

@@ -12,6 +12,8 @@ mod exp;
 mod gate;
 mod lanes;
 mod latent;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod norm;
 mod page;
 mod reduce;

@@ -161,7 +161,10 @@ fn attend_page(
         }
     }
     // A block has heads of one row only: they see the same keys.
-    let most = if isa.level() == Level::Avx2 { 6 } else { 8 };
+    let most = match isa.level() {
+        Level::Scalar | Level::Avx512 => 8,
+        Level::Avx2 | Level::Neon | Level::NeonDot | Level::NeonI8mm => 6,
+    };
     let blocks = tile.heads.div_ceil(most);
     for row in 0..tile.rows {
         let keys = tile.keys(row, number);
