@@ -60,7 +60,8 @@ pub struct r1_session_options {
     /// Threads that work, the caller's included; 0 takes one for each processor. Too many are clamped: ask
     /// `r1_session_threads`. Changes the speed, never a bit of the result.
     pub threads: u32,
-    /// Tokens of a prompt that one pass takes; 0 takes 512. Changes speed and memory, never a bit of the result.
+    /// Tokens of a prompt that one pass takes; 0 takes 512, or 2048 where GPUs run the model. Changes speed and memory, and
+    /// on the CPU no bit of the result.
     pub prefill_chunk: u32,
     /// `R1_CACHE_*`.
     pub cache: i32,

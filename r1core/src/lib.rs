@@ -46,7 +46,7 @@
 //! * **Threads.** [`Model`] is shared freely. [`Session`], [`Chat`] and [`Runner`] are used by one thread at a time (the
 //!   compiler sees to it) and may move between threads; each works with its own team of threads, which sleeps when
 //!   idle. There is no global pool, no signal handler, no output, and no environment variable is read but
-//!   `R1_KERNELS`.
+//!   `R1_KERNELS`, `R1_BACKEND` and `R1_GGML_LIB_DIR`.
 #![deny(unsafe_code)]
 
 pub mod answer;
@@ -58,6 +58,8 @@ pub mod constraint;
 mod device;
 mod error;
 mod estimate;
+#[cfg(feature = "ggml")]
+mod ggml;
 pub mod gguf;
 mod machine;
 mod memory;

@@ -35,6 +35,10 @@ pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
         load: args.load.into(),
         repack: args.repack.into(),
         kernels: args.kernels.clone(),
+        backend: args.backend.clone(),
+        gpu_layers: args.gpu_layers,
+        ggml_folder: args.ggml.ggml.clone(),
+        rpc: args.ggml.rpc.clone(),
         cancel: interrupt::token(),
         progress: progress(),
     };
@@ -56,6 +60,10 @@ pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
             model.kernels()
         ),
     );
+    for (device, layers, bytes) in model.placement() {
+        let size = output::size(bytes as u64);
+        log::line(Level::Info, format_args!("layers {} to {} on {device}, {size}", layers.start, layers.end - 1));
+    }
     log::line(Level::Debug, format_args!("context {}, vocabulary {}", config.context_length, config.vocabulary));
     Ok(model)
 }

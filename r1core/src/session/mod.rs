@@ -32,9 +32,6 @@ use crate::speculation::{Drafter, Guesses, Speculation};
 use crate::{Error, ErrorKind, Result};
 use outlook::Outlook;
 
-/// Tokens that one forward pass of a prompt takes by default.
-const PREFILL_CHUNK: usize = 512;
-
 /// The context that a session gets by default, where the model's own is larger: the paper's limit for one reply.
 const DEFAULT_CONTEXT: usize = 32_768;
 
@@ -46,9 +43,10 @@ pub struct SessionOptions {
     pub context: Option<usize>,
     /// Threads that work, the caller's included; `None` takes one for each processor.
     pub threads: Option<usize>,
-    /// How keys and values are stored.
+    /// How keys and values are stored; devices of ggml have [`CacheType::F16`] only.
     pub cache: CacheType,
-    /// Tokens of a prompt that one forward pass takes; `None` takes 512. Changes speed and memory, no bit of the result.
+    /// Tokens of a prompt that one forward pass takes; `None` takes [`Model::prefill_chunk`]. Changes speed and memory,
+    /// and on the CPU no bit of the result.
     pub prefill_chunk: Option<usize>,
     /// Whether tokens are guessed ahead from what the text repeats, and checked several in one pass. Changes speed, no bit
     /// of the result.
@@ -99,7 +97,8 @@ impl Model {
             return Err(Error::new(ErrorKind::Argument, format!("a context of {context} is out of range 1..={own}"))
                 .remedy("ask for at most what the model was trained for"));
         }
-        let prefill_chunk = options.prefill_chunk.unwrap_or(PREFILL_CHUNK);
+        let prefill_chunk = options.prefill_chunk.unwrap_or_else(|| self.prefill_chunk());
+        self.check_cache(options.cache)?;
         if prefill_chunk == 0 {
             return Err(Error::new(ErrorKind::Argument, "a prefill chunk of 0 tokens makes no progress"));
         }
