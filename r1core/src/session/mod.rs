@@ -49,7 +49,7 @@ pub struct SessionOptions {
     /// and on the CPU no bit of the result.
     pub prefill_chunk: Option<usize>,
     /// Whether tokens are guessed ahead from what the text repeats, and checked several in one pass. Changes speed, no bit
-    /// of the result.
+    /// of the result. Ignored where layers run on devices of ggml, whose bits depend on the batch.
     pub speculation: Speculation,
     /// Stops prefill and decode when it fires.
     pub cancel: CancelToken,
@@ -102,12 +102,13 @@ impl Model {
         if prefill_chunk == 0 {
             return Err(Error::new(ErrorKind::Argument, "a prefill chunk of 0 tokens makes no progress"));
         }
+        let speculation = if self.placement().is_empty() { options.speculation } else { Speculation::Off };
         Ok(Session {
             runner: Runner::new(self, options.threads, options.cancel.clone()),
             cache: KvCache::new(self.config(), options.cache, context),
             tokens: Vec::new(),
             outlook: Outlook::default(),
-            drafter: Drafter::new(options.speculation),
+            drafter: Drafter::new(speculation),
             prefill_chunk,
             cancel: options.cancel,
             progress: options.progress,
