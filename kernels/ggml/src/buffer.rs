@@ -83,12 +83,12 @@ impl HostMemory {
     pub fn new(device: &Device, len: usize) -> Result<HostMemory> {
         if let Some(buft) = device.host_buffer_type()
             && let Some(buffer) = Buffer::new(device.library(), buft, len)
+            && buffer.len >= len
+            && buffer.base.cast::<u64>().is_aligned()
         {
-            if buffer.len >= len && buffer.base.cast::<u64>().is_aligned() {
-                // SAFETY: host memory of that length, which nobody else has seen.
-                unsafe { buffer.base.write_bytes(0, len) };
-                return Ok(HostMemory { memory: Memory::Pinned(buffer), len });
-            }
+            // SAFETY: host memory of that length, which nobody else has seen.
+            unsafe { buffer.base.write_bytes(0, len) };
+            return Ok(HostMemory { memory: Memory::Pinned(buffer), len });
         }
         let mut plain = Vec::new();
         plain.try_reserve_exact(len.div_ceil(8)).map_err(|_| Error::Memory { what: "transfers", bytes: len })?;

@@ -50,7 +50,7 @@ pub use device::{Device, DeviceKind};
 pub use error::Error;
 pub use graph::{Allocator, Graph, GraphBuilder};
 pub use library::{Library, VERSIONS};
-pub use log::{Level, set_log};
+pub use log::{Level, Sink, set_log};
 pub use ops::{Glu, RopeMode, RopeParameters};
 pub use store::{Store, StoreBuilder};
 pub use tensor::{Tensor, Type};

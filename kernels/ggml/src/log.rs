@@ -17,7 +17,8 @@ pub enum Level {
     Debug,
 }
 
-type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
+/// What takes log lines.
+pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 /// The line that is not complete yet: ggml writes some in pieces.
@@ -25,7 +26,7 @@ static LINE: Mutex<(Option<Level>, String)> = Mutex::new((None, String::new()));
 
 /// Sends ggml's log lines to `sink` (whole lines without a line end), in place of whatever was set before; `None` drops
 /// them, which is how it begins. For the whole process, and called on the thread whose call is logged.
-pub fn set_log(sink: Option<Box<dyn Fn(Level, &str) + Send + Sync>>) {
+pub fn set_log(sink: Option<Sink>) {
     *SINK.write().unwrap_or_else(PoisonError::into_inner) = sink;
 }
 

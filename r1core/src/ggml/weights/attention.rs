@@ -55,6 +55,9 @@ pub(crate) struct LatentTensors {
     pub(crate) output: Linear,
 }
 
+/// A part of the projection, the stem of its tensors' names, and its rows.
+type Entry = (Part, &'static str, usize);
+
 impl List<'_> {
     pub(super) fn attention(&mut self, il: usize, d: usize, c: &AttentionConfig) -> Result<AttentionTensors> {
         Ok(match c {
@@ -92,7 +95,7 @@ impl List<'_> {
                 parts: sizes.map(|(part, ..)| part).to_vec(),
             }]);
         }
-        let mut groups: Vec<(Type, Vec<(Part, &str, usize)>)> = Vec::new();
+        let mut groups: Vec<(Type, Vec<Entry>)> = Vec::new();
         for entry in sizes {
             let ty = ggml_type(self.tensor(&name(&format!("{}.weight", entry.1)))?)?;
             match groups.last_mut() {
@@ -100,7 +103,7 @@ impl List<'_> {
                 _ => groups.push((ty, vec![entry])),
             }
         }
-        let project = |(_, group): (Type, Vec<(Part, &str, usize)>)| {
+        let project = |(_, group): (Type, Vec<Entry>)| {
             let mut rows = Vec::new();
             let mut biases = Vec::new();
             for (_, stem, count) in &group {
