@@ -79,7 +79,7 @@ fn main() -> r1core::Result<()> {
         session.truncate(0);
         let mut samples = session.vote(&prompt, &options)?.result()?.samples;
         samples.sort_by_key(|sample| sample.index);
-        let replies: Vec<Reply<'_>> = samples.iter().map(|sample| Reply::of(&task, sample)).collect();
+        let replies: Vec<Reply> = samples.iter().map(|sample| Reply::of(&model, &task, sample)).collect();
         let rewards: Vec<Rewards> = replies.iter().map(|reply| Rewards::of(&task, reply)).collect();
         let advantages = advantages(&rewards);
         for (((sample, reply), rewards), advantage) in samples.iter().zip(&replies).zip(&rewards).zip(advantages) {
@@ -92,7 +92,7 @@ fn main() -> r1core::Result<()> {
                 "sampled": sample.chosen.iter().map(|t| t.provenance == Provenance::Sampled).collect::<Vec<_>>(),
                 "thought": reply.thought,
                 "text": reply.text,
-                "answer": extract(&task.kind, reply.text),
+                "answer": extract(&task.kind, &reply.text),
                 "finish": sample.finish.as_str(),
                 "closed": reply.closed,
                 "rewards": {"accuracy": rewards.accuracy, "format": rewards.format, "language": rewards.language},
@@ -116,24 +116,28 @@ fn prompt(model: &Model, task: &Task) -> r1core::Result<Vec<u32>> {
 }
 
 /// A sample's thought and what follows it.
-struct Reply<'a> {
-    thought: &'a str,
-    text: &'a str,
+struct Reply {
+    thought: String,
+    text: String,
     /// The model closed its thought and ended its reply.
     closed: bool,
 }
 
-impl<'a> Reply<'a> {
-    fn of(task: &Task, sample: &'a VoteSample) -> Reply<'a> {
+impl Reply {
+    fn of(model: &Model, task: &Task, sample: &VoteSample) -> Reply {
         let stopped = sample.finish == Finish::Stop;
+        let (thought, text) = (sample.thought.clone(), sample.text.clone());
         if task.thought.is_empty() {
-            let closed = sample.close == CloseReason::Natural && stopped;
-            return Reply { thought: &sample.thought, text: &sample.text, closed };
+            return Reply { thought, text, closed: sample.close == CloseReason::Natural && stopped };
         }
         // The library sees a thought that the end of the prompt opens; one that has gone on for a while is text to it.
-        match sample.text.split_once("</think>") {
-            Some((thought, text)) => Reply { thought, text, closed: stopped },
-            None => Reply { thought: &sample.text, text: "", closed: false },
+        let tokenizer = model.tokenizer();
+        let close = tokenizer.encode("</think>", EncodeOptions { add_bos: false, parse_special: true });
+        let ids: Vec<u32> = sample.chosen.iter().map(|token| token.id).collect();
+        let read = |ids: &[u32]| String::from_utf8_lossy(&tokenizer.decode(ids, false)).into_owned();
+        match ids.windows(close.len().max(1)).position(|window| window == close) {
+            Some(at) => Reply { thought: read(&ids[..at]), text: read(&ids[at + close.len()..]), closed: stopped },
+            None => Reply { thought: text, text: String::new(), closed: false },
         }
     }
 }
@@ -145,9 +149,9 @@ struct Rewards {
 }
 
 impl Rewards {
-    fn of(task: &Task, reply: &Reply<'_>) -> Rewards {
+    fn of(task: &Task, reply: &Reply) -> Rewards {
         let boxes = reply.text.matches("\\boxed{").count();
-        let answer = extract(&task.kind, reply.text);
+        let answer = extract(&task.kind, &reply.text);
         let right = answer.is_some_and(|answer| equal(&task.kind, &answer, &task.answer));
         let words: Vec<&str> = reply.thought.split(|c: char| !c.is_alphabetic()).filter(|w| w.len() > 1).collect();
         let latin = words.iter().filter(|word| word.is_ascii()).count();
