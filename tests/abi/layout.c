@@ -11,7 +11,11 @@ AT(r1_model_options, cancel, 16);
 AT(r1_model_options, progress, 24);
 AT(r1_model_options, progress_user, 32);
 AT(r1_model_options, progress_drop, 40);
-SIZE(r1_model_options, 48);
+AT(r1_model_options, backend, 48);
+AT(r1_model_options, ggml_folder, 56);
+AT(r1_model_options, rpc, 64);
+AT(r1_model_options, gpu_layers, 72);
+SIZE(r1_model_options, 80);
 
 AT(r1_session_options, struct_size, 0);
 AT(r1_session_options, flags, 4);
