@@ -117,7 +117,12 @@ impl DeviceModel {
 
     /// Every device's name, layers and bytes of weights.
     pub(crate) fn placement(&self) -> Vec<(String, Range<usize>, usize)> {
-        self.stages.iter().map(|stage| (stage.device.name(), stage.layers.clone(), stage.bytes)).collect()
+        let name = |device: &Device| match device.backend_name().as_str() {
+            // Which server it is.
+            "RPC" => format!("{} at {}", device.name(), device.description()),
+            _ => device.name(),
+        };
+        self.stages.iter().map(|stage| (name(&stage.device), stage.layers.clone(), stage.bytes)).collect()
     }
 }
 
