@@ -44,7 +44,7 @@
  * "callbacks included".
  *
  * Failures. No function ends the process, writes to stdout or stderr, installs signal handlers or reads the
- * environment, except the variable R1_KERNELS. Pointers that are neither NULL nor valid remain the caller's to avoid.
+ * environment, except the variables R1_KERNELS, R1_BACKEND and R1_GGML_LIB_DIR. Pointers that are neither NULL nor valid remain the caller's to avoid.
  * The one thing that a library cannot survive is a mapped model file that another process truncates: see
  * R1_MODEL_READ.
  *
@@ -79,7 +79,7 @@
 #define R1_NO_TEXT SIZE_MAX
 
 /// Initialisers: the defaults, and the size that your program was compiled with.
-#define R1_MODEL_OPTIONS_INIT {sizeof(r1_model_options), 0, NULL, NULL, NULL, NULL, NULL}
+#define R1_MODEL_OPTIONS_INIT {sizeof(r1_model_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 #define R1_SESSION_OPTIONS_INIT {sizeof(r1_session_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
 #define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 #define R1_THINK_OPTIONS_INIT \
@@ -93,7 +93,7 @@
 #define R1_VOTE_EVENT_INIT \
     {sizeof(r1_vote_event), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
      0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0}
+#define R1_MEMORY_INIT {sizeof(r1_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define R1_EVENT_INIT \
     {sizeof(r1_event), 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -214,6 +214,10 @@
 
 /// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
 #define R1_CACHE_Q8_0 2
+
+/// No tokens are guessed ahead. Guesses are made from what the text repeats, only where they were measured to save time,
+/// and change the speed, never a bit of the result; a host that wants every token to take the same time turns them off.
+#define R1_SESSION_NO_GUESSES 1
 
 /// Closes every thought as it opens: a budget of 0. (A `budget` of 0 is the default one, as for every field.)
 #define R1_THINK_NOTHING 1
@@ -487,7 +491,7 @@ typedef int32_t (*r1_progress_fn)(void *user, int32_t stage, uint64_t done, uint
 typedef struct {
     /// `sizeof(r1_session_options)`.
     uint32_t struct_size;
-    /// 0: none are defined yet.
+    /// `R1_SESSION_*`.
     uint32_t flags;
     /// Positions that the session may hold; 0 takes the model's own, at most 32,768. Memory is taken as positions
     /// arrive.
@@ -495,7 +499,8 @@ typedef struct {
     /// Threads that work, the caller's included; 0 takes one for each processor. Too many are clamped: ask
     /// `r1_session_threads`. Changes the speed, never a bit of the result.
     uint32_t threads;
-    /// Tokens of a prompt that one pass takes; 0 takes 512. Changes speed and memory, never a bit of the result.
+    /// Tokens of a prompt that one pass takes; 0 takes 512, or 2048 where GPUs run the model. Changes speed and memory, and
+    /// on the CPU no bit of the result.
     uint32_t prefill_chunk;
     /// `R1_CACHE_*`.
     int32_t cache;
@@ -529,6 +534,10 @@ typedef struct {
     uint64_t total;
     /// Positions that the figures are for.
     uint64_t context;
+    /// What of `weights` are the experts of mixtures: with `R1_MODEL_EXPERTS_IN_PLACE` they stay in the file.
+    uint64_t experts;
+    /// Weights that one generated token reads: all but the experts that its router does not choose.
+    uint64_t read_per_token;
 } r1_memory;
 
 /// How a model is loaded. All zeros but `struct_size` is right for most hosts.
@@ -549,6 +558,18 @@ typedef struct {
     /// Called once with `progress_user` before the load returns, also where it fails, unless the options themselves
     /// could not be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`). NULL for none.
     r1_drop_fn progress_drop;
+    /// What runs the model: `"cpu"` (NULL too), `"cuda"`, `"metal"`, `"vulkan"`, `"gpu"` (every GPU), `"ggml-cpu"`,
+    /// `"rpc"`, or names of devices as `r1_devices_json` tells them, with commas between them. What is asked for runs,
+    /// or the load fails with `R1_ERR_UNSUPPORTED`: nothing falls back in silence.
+    const char *backend;
+    /// A folder with ggml's shared libraries; NULL takes the environment variable `R1_GGML_LIB_DIR`, else the ggml that
+    /// is linked.
+    const char *ggml_folder;
+    /// Addresses (`host:port`) of ggml RPC servers with commas between them; NULL for none. Nothing protects the
+    /// connection: inside a trusted network only.
+    const char *rpc;
+    /// Layers that go to the devices, the last ones; 0 for as many as fit.
+    uint64_t gpu_layers;
 } r1_model_options;
 
 /// Makes a text of a text. `text` has `len` bytes, is UTF-8, followed by NUL, and valid during the call. Write the result
@@ -1152,6 +1173,20 @@ R1_API R1_NODISCARD r1_status r1_model_tokenizer(const r1_model *model, r1_token
 /// not live gives `R1_ERR_HANDLE`. Any thread, callbacks included.
 R1_API
 r1_status r1_model_free(r1_model *model);
+
+/// Lists what models can run on, as a JSON array of objects: `name` (for `backend` in `r1_model_options`), `description`,
+/// `backend`, `memory_free` and `memory_total` (bytes, or null), and for the CPU `kernels`, `available`, `threads`.
+/// `ggml_folder` and `rpc` are as in `r1_model_options` and may be NULL. Fields may be added. Free the text with
+/// `r1_string_free`.
+///
+/// Errors: `R1_ERR_UNSUPPORTED` where there is no ggml or it does not load; `R1_ERR_IO` for a server that does not
+/// answer. The CPU is always there, so hosts may go on with it.
+R1_API
+R1_NODISCARD
+r1_status r1_devices_json(const char *ggml_folder,
+                          const char *rpc,
+                          r1_string **out,
+                          r1_error **err);
 
 /// A new token that has not fired. Free it with `r1_cancel_free`.
 R1_API R1_NODISCARD r1_status r1_cancel_new(r1_cancel **out, r1_error **err);

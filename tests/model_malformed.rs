@@ -295,6 +295,93 @@ fn the_forms_of_latent_files_that_loaders_write_run() {
 }
 
 #[test]
+fn experts_that_cannot_be_are_named() {
+    use ErrorKind::{Malformed, Missing, Unsupported};
+    let experts = |kind: &'static str| Shape { layers: 1, ..Shape::new(kind, "Q8_0") }.writer();
+    let key = |name: &str| format!("qwen3moe.{name}");
+    let set = |name: &str, value: u32| experts("qwen3moe").without(&key(name)).u32(&key(name), value);
+    let without = |name: &str| experts("qwen3moe").without(&key(name));
+    let stack = |name: &str, dims: &[u64]| {
+        let name = format!("blk.0.{name}.weight");
+        let bytes = dims.iter().product::<u64>() as usize / 32 * 34;
+        experts("qwen3moe").without_tensor(&name).tensor(TensorSpec::new(&name, dims, 8, vec![0; bytes]))
+    };
+    run(&load(&experts("qwen3moe")).unwrap()).unwrap();
+    let mut cases = vec![
+        ("no number of experts", without("expert_count"), Missing, "expert_count"),
+        ("no number of used experts", without("expert_used_count"), Missing, "expert_used_count"),
+        ("more used than there are", set("expert_used_count", 9), Malformed, "expert_used_count"),
+        ("none used", set("expert_used_count", 0), Malformed, "expert_used_count"),
+        ("another number of experts", set("expert_count", 16), Malformed, "ffn_gate_inp"),
+        ("fewer experts than rows", set("expert_count", 4), Malformed, "ffn_gate_inp"),
+        ("a single expert", set("expert_count", 1), Missing, "ffn_gate"),
+        ("experts of another width", set("expert_feed_forward_length", 128), Malformed, "exps"),
+        ("a gate that nobody knows", set("expert_gating_func", 9), Unsupported, "expert_gating_func"),
+        ("uneven groups", set("expert_group_count", 3), Malformed, "expert_group_count"),
+        ("more groups than experts", set("expert_group_count", 16), Malformed, "expert_group_count"),
+        ("no number of used groups", set("expert_group_count", 4), Missing, "expert_group_used_count"),
+        (
+            "groups too small for the experts that are used",
+            set("expert_group_count", 8).u32(&key("expert_group_used_count"), 1),
+            Malformed,
+            "expert_group_used_count",
+        ),
+        (
+            "more used groups than groups",
+            set("expert_group_count", 4).u32(&key("expert_group_used_count"), 5),
+            Malformed,
+            "expert_group_used_count",
+        ),
+        (
+            "a scale that is none",
+            experts("qwen3moe").f32(&key("expert_weights_scale"), f32::NAN),
+            Malformed,
+            "expert_weights_scale",
+        ),
+        (
+            "more dense layers than any model has",
+            set("leading_dense_block_count", u32::MAX),
+            Malformed,
+            "leading_dense",
+        ),
+        ("dense layers without their weights", set("leading_dense_block_count", 1), Missing, "blk.0.ffn"),
+        ("shared experts without weights", set("expert_shared_count", 1), Missing, "shexp"),
+        ("more shared experts than fit", set("expert_shared_count", 1024 * 1024), Malformed, "expert_shared_count"),
+        ("a stack of fewer experts", stack("ffn_up_exps", &[256, 256, 7]), Malformed, "ffn_up_exps"),
+        ("a stack turned around", stack("ffn_up_exps", &[256, 8, 256]), Malformed, "ffn_up_exps"),
+        ("a stack laid flat", stack("ffn_down_exps", &[256, 2048]), Malformed, "ffn_down_exps"),
+        ("half of a fused stack", stack("ffn_gate_up_exps", &[256, 256, 8]), Malformed, "ffn_gate_up_exps"),
+        (
+            "experts of an architecture that has none",
+            Shape { layers: 1, ..Shape::new("qwen2", "Q8_0") }.writer().u32("qwen2.expert_count", 8),
+            Unsupported,
+            "qwen2.expert_count",
+        ),
+    ];
+    for name in ["expert_count", "expert_used_count", "expert_feed_forward_length", "expert_shared_feed_forward_length"]
+    {
+        cases.push(("the largest number", set(name, u32::MAX), Malformed, name));
+    }
+    for name in ["ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"] {
+        cases.push(("absent", experts("qwen3moe").without_tensor(&format!("blk.0.{name}")), Missing, name));
+    }
+    for name in ["ffn_gate_inp_shexp.weight", "ffn_up_shexp.weight"] {
+        cases.push(("absent", experts("qwen2moe").without_tensor(&format!("blk.0.{name}")), Missing, name));
+    }
+    check(cases);
+}
+
+#[test]
+fn a_router_that_is_no_number_still_ends_in_an_error() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let router = TensorSpec::f32("blk.0.ffn_gate_inp.weight", &[256, 8], &[value; 256 * 8]);
+        let file = Shape { layers: 1, ..Shape::new("qwen3moe", "Q8_0") }.writer();
+        let model = load(&file.without_tensor("blk.0.ffn_gate_inp.weight").tensor(router)).unwrap();
+        assert_eq!(run(&model).unwrap_err().kind(), ErrorKind::State);
+    }
+}
+
+#[test]
 fn weights_that_are_no_numbers_end_in_an_error_not_in_a_crash() {
     for value in [f32::NAN, f32::INFINITY] {
         let norm = TensorSpec::f32("output_norm.weight", &[256], &[value; 256]);

@@ -34,6 +34,17 @@ fn interrupts_do_what_they_say_in_every_phase() {
 }
 
 #[test]
+fn who_asked_for_the_answer_gets_no_further_thought() {
+    let tokens = script(&["a", "b", "CLOSE", "x", "OPEN", "c", "CLOSE", "y"]);
+    let options = ThinkOptions { message: None, ..Default::default() };
+    let untouched = run(&Case::new(options.clone()), &tokens);
+    assert_eq!(untouched.thought(), "abc");
+    let asked = run(&Case { acts: vec![(1, Act::Close)], ..Case::new(options) }, &tokens);
+    assert_eq!((asked.thought(), asked.close), ("a", CloseReason::Interrupt));
+    assert!(asked.answer().contains('y'), "{:?}", asked.answer());
+}
+
+#[test]
 fn a_cut_that_waits_for_its_boundary_can_be_hurried_and_called_off() {
     let text = characters("One two three\nfour five\nsix");
     let drain = ThinkOptions { boundary: Boundary::Line, grace: Some(60), ..budget(4) };

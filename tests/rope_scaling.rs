@@ -1,4 +1,4 @@
-//! What a file says of YaRN means what its converter meant: the rotation's length, its frequencies and the scores' scale.
+//! What a file says of YaRN and LongRoPE means what its converter meant: the rotation's length, its frequencies and the scores' scale.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 #[path = "support/gguf_writer.rs"]
@@ -81,4 +81,20 @@ fn other_families_lengthen_the_rotation_and_not_the_scores() {
         let unsaid = config(&file.without(&format!("{kind}.rope.scaling.original_context_length")));
         assert_eq!(unsaid.ropes[0].n_ctx_orig, 2048);
     }
+}
+
+#[test]
+fn longrope_takes_the_factors_of_the_context_that_the_file_names() {
+    let file = Shape { layers: 1, ..Shape::new("phi3", "Q8_0") }.writer();
+    let rope = |file: &GgufWriter| config(file).ropes[0].clone();
+    let long = rope(&file);
+    close(long.multiplier(), 1.19f32.into());
+    close(long.freq_scale, 1.0);
+    assert_eq!(long.factors.as_ref().unwrap()[..3], [1.0, 1.125, 1.25]);
+    let said = rope(&file.clone().str("phi3.rope.scaling.type", "longrope"));
+    assert_eq!((said.factors, said.ext_factor), (long.factors, 0.0));
+    let short = rope(&file.clone().without("phi3.context_length").u32("phi3.context_length", 64));
+    assert!(short.factors.unwrap().iter().all(|f| *f == 1.0));
+    let plain = rope(&file.without_tensor("rope_factors_long.weight"));
+    assert_eq!(plain.factors, None);
 }

@@ -4,15 +4,16 @@
     pip install gguf numpy
     reference.py FILE.gguf OUT.dump < IDS      one line of ids on stdin; logits of every position, as `compare` reads them
 
-Every architecture that r1core runs, with experts too, any block format that the gguf package decodes. llama.cpp's own pass over f32 weights is a worse truth: its activations of gemma3 go through a table
-of half floats.
+Every architecture that r1core runs, with experts too, any block format that the gguf package decodes. llama.cpp's own
+pass over f32 weights is a worse truth: its activations of gemma3 go through a table of half floats.
 """
 import struct, sys
 import numpy as np
 import gguf
 
 
-ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3", "smollm3", "glm4", "phi3", "qwen2moe", "qwen3moe", "deepseek", "deepseek2")
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3", "smollm3", "glm4", "phi3", "exaone", "qwen2moe", "qwen3moe",
+                 "deepseek", "deepseek2")
 
 
 class File:
@@ -43,23 +44,27 @@ def frequencies(f, n_rot, base, scaled=True):
     """Radians a position of every pair, and what cosines and sines are multiplied by."""
     half = n_rot // 2
     plain = base ** (-np.arange(half) / half)
+    context = f.key("context_length")
+    original, length = f.key("rope.scaling.original_context_length", context), f.key("rope.scaling.attn_factor", 1.0)
     factors = f.tensor("rope_freqs.weight")
+    if factors is None:
+        factors = f.tensor(f"rope_factors_{'long' if context > original else 'short'}.weight")
     if factors is not None:
         plain = plain / factors
     factor, kind = f.key("rope.scaling.factor", 0) or 1, f.key("rope.scaling.type", "linear")
     if not scaled or kind == "none":
-        return plain, 1.0
-    if kind == "linear":
-        return plain / factor, 1.0
+        return plain, length
+    if kind in ("linear", "longrope"):
+        return plain / factor, length
     if kind != "yarn":
         sys.exit(f"rope scaling {kind} is not supported")
-    original = f.key("rope.scaling.original_context_length", f.key("context_length"))
     pair = lambda turns: n_rot * np.log(original / (2 * np.pi * turns)) / (2 * np.log(base))
     low, high = max(0, np.floor(pair(32))), min(n_rot - 1, np.ceil(pair(1)))
     kept = 1 - np.clip((np.arange(half) - low) / max(0.001, high - low), 0, 1)
     # Of DeepSeek's two factors only the one on the scores is not 1 where the file has the multiplier.
-    length = 1.0 if f.arch == "deepseek2" and f.key("rope.scaling.yarn_log_multiplier") else 1 + 0.1 * np.log(factor)
-    return plain / factor * (1 - kept) + plain * kept, length * f.key("rope.scaling.attn_factor", 1.0)
+    if f.arch != "deepseek2" or not f.key("rope.scaling.yarn_log_multiplier"):
+        length *= 1 + 0.1 * np.log(factor)
+    return plain / factor * (1 - kept) + plain * kept, length
 
 
 def rope(x, turns, interleaved):

@@ -36,8 +36,12 @@ pub struct r1_memory {
     pub total: u64,
     /// Positions that the figures are for.
     pub context: u64,
+    /// What of `weights` are the experts of mixtures: with `R1_MODEL_EXPERTS_IN_PLACE` they stay in the file.
+    pub experts: u64,
+    /// Weights that one generated token reads: all but the experts that its router does not choose.
+    pub read_per_token: u64,
 }
-sized!(r1_memory, context: u64);
+sized!(r1_memory, read_per_token: u64);
 
 /// Describes a GGUF file as a JSON object, without reading its weights: `version`, `file_size`, `parameters`,
 /// `metadata` (an object; arrays of more than 64 entries appear as `{"type": ..., "len": ...}`) and `tensors` (an
@@ -92,6 +96,8 @@ pub unsafe extern "C" fn r1_estimate(
             mapped: estimate.mapped,
             total: estimate.total(),
             context: estimate.context,
+            experts: estimate.experts,
+            read_per_token: estimate.read_per_token,
         });
         Ok(R1_OK)
     })

@@ -60,8 +60,20 @@ pub struct r1_model_options {
     /// Called once with `progress_user` before the load returns, also where it fails, unless the options themselves
     /// could not be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`). NULL for none.
     pub progress_drop: r1_drop_fn,
+    /// What runs the model: `"cpu"` (NULL too), `"cuda"`, `"metal"`, `"vulkan"`, `"gpu"` (every GPU), `"ggml-cpu"`,
+    /// `"rpc"`, or names of devices as `r1_devices_json` tells them, with commas between them. What is asked for runs,
+    /// or the load fails with `R1_ERR_UNSUPPORTED`: nothing falls back in silence.
+    pub backend: *const c_char,
+    /// A folder with ggml's shared libraries; NULL takes the environment variable `R1_GGML_LIB_DIR`, else the ggml that
+    /// is linked.
+    pub ggml_folder: *const c_char,
+    /// Addresses (`host:port`) of ggml RPC servers with commas between them; NULL for none. Nothing protects the
+    /// connection: inside a trusted network only.
+    pub rpc: *const c_char,
+    /// Layers that go to the devices, the last ones; 0 for as many as fit.
+    pub gpu_layers: u64,
 }
-sized!(r1_model_options, progress_drop: r1_drop_fn);
+sized!(r1_model_options, gpu_layers: u64, grown from backend);
 
 /// Fills `size` bytes, which is `sizeof(r1_model_options)`, with the defaults; as `R1_MODEL_OPTIONS_INIT` does.
 #[unsafe(no_mangle)]
@@ -184,6 +196,37 @@ pub extern "C" fn r1_model_free(model: *mut r1_model) -> r1_status {
     guard_or!(R1_ERR_PANIC, || handle::free::<Model>(model))
 }
 
+/// Lists what models can run on, as a JSON array of objects: `name` (for `backend` in `r1_model_options`), `description`,
+/// `backend`, `memory_free` and `memory_total` (bytes, or null), and for the CPU `kernels`, `available`, `threads`.
+/// `ggml_folder` and `rpc` are as in `r1_model_options` and may be NULL. Fields may be added. Free the text with
+/// `r1_string_free`.
+///
+/// Errors: `R1_ERR_UNSUPPORTED` where there is no ggml or it does not load; `R1_ERR_IO` for a server that does not
+/// answer. The CPU is always there, so hosts may go on with it.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn r1_devices_json(
+    ggml_folder: *const c_char,
+    rpc: *const c_char,
+    out: *mut *mut r1_string,
+    err: *mut *mut r1_error,
+) -> r1_status {
+    guard!(err, |caller| {
+        let out = caller.out(out, "out")?;
+        let folder = caller.optional(ggml_folder, "ggml_folder")?.map(std::path::Path::new);
+        let rpc = servers(caller.optional(rpc, "rpc")?);
+        let devices = engine::Device::list_with(folder, &rpc)?;
+        let list: Vec<_> = devices.iter().map(crate::version::device_json).collect();
+        out.set(string::give(serde_json::Value::from(list).to_string())?);
+        Ok(R1_OK)
+    })
+}
+
+/// Addresses with commas between them.
+fn servers(list: Option<&str>) -> Vec<String> {
+    list.unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
+}
+
 /// The flags and the engine's options.
 fn read(caller: &Caller, options: *const r1_model_options) -> Result<(u32, ModelOptions)> {
     let options = caller.options(options)?;
@@ -198,7 +241,13 @@ fn read(caller: &Caller, options: *const r1_model_options) -> Result<(u32, Model
         (false, false) => Repack::Auto,
     };
     let kernels = caller.optional(options.kernels, "kernels")?.map(str::to_owned);
-    Ok((flags, ModelOptions { load, repack, kernels, cancel: token?, progress }))
+    let text = |pointer, name| Ok::<_, Fail>(caller.optional(pointer, name)?.map(str::to_owned));
+    let backend = text(options.backend, "backend")?;
+    let ggml_folder = text(options.ggml_folder, "ggml_folder")?.map(Into::into);
+    let rpc = servers(text(options.rpc, "rpc")?.as_deref());
+    let gpu_layers = usize::try_from(options.gpu_layers).ok().filter(|layers| *layers > 0);
+    let cancel = token?;
+    Ok((flags, ModelOptions { load, repack, kernels, backend, gpu_layers, ggml_folder, rpc, cancel, progress }))
 }
 
 fn loaded(model: &Model, from: &str, start: Instant) {

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use engine::{CacheType, CancelToken, GenerationState, Model, Session, SessionOptions};
+use engine::{CacheType, CancelToken, GenerationState, Model, Session, SessionOptions, Speculation};
 
 use crate::busy::Busy;
 use crate::callback::r1_drop_fn;
@@ -42,13 +42,17 @@ pub const R1_CACHE_F32: i32 = 1;
 /// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
 pub const R1_CACHE_Q8_0: i32 = 2;
 
+/// No tokens are guessed ahead. Guesses are made from what the text repeats, only where they were measured to save time,
+/// and change the speed, never a bit of the result; a host that wants every token to take the same time turns them off.
+pub const R1_SESSION_NO_GUESSES: u32 = 1;
+
 /// How a session works. All zeros but `struct_size` is right for most hosts.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct r1_session_options {
     /// `sizeof(r1_session_options)`.
     pub struct_size: u32,
-    /// 0: none are defined yet.
+    /// `R1_SESSION_*`.
     pub flags: u32,
     /// Positions that the session may hold; 0 takes the model's own, at most 32,768. Memory is taken as positions
     /// arrive.
@@ -56,7 +60,8 @@ pub struct r1_session_options {
     /// Threads that work, the caller's included; 0 takes one for each processor. Too many are clamped: ask
     /// `r1_session_threads`. Changes the speed, never a bit of the result.
     pub threads: u32,
-    /// Tokens of a prompt that one pass takes; 0 takes 512. Changes speed and memory, never a bit of the result.
+    /// Tokens of a prompt that one pass takes; 0 takes 512, or 2048 where GPUs run the model. Changes speed and memory, and
+    /// on the CPU no bit of the result.
     pub prefill_chunk: u32,
     /// `R1_CACHE_*`.
     pub cache: i32,
@@ -325,7 +330,7 @@ pub(crate) fn read(
     options: *const r1_session_options,
 ) -> Result<(SessionOptions, Option<CancelToken>)> {
     let options = caller.options(options)?;
-    sized::flags(options.flags, 0, "r1_session_options")?;
+    sized::flags(options.flags, R1_SESSION_NO_GUESSES, "r1_session_options")?;
     let token = cancel::token(options.cancel);
     let progress = progress::hook(options.progress, options.progress_user, options.progress_drop, token.as_ref().ok());
     let token = token?;
@@ -334,6 +339,7 @@ pub(crate) fn read(
         threads: given(options.threads),
         cache: cache(options.cache)?,
         prefill_chunk: given(options.prefill_chunk),
+        speculation: if options.flags & R1_SESSION_NO_GUESSES == 0 { Speculation::Auto } else { Speculation::Off },
         cancel: token.clone(),
         progress,
     };

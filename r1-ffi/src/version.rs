@@ -36,20 +36,25 @@ pub extern "C" fn r1_build_info_json() -> *const c_char {
 }
 
 fn build_info() -> Value {
-    let devices = Device::list().into_iter().map(|device| {
-        json!({
-            "name": device.name,
-            "kernels": device.kernels,
-            "available": device.available,
-            "threads": device.threads,
-        })
-    });
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "abi": R1_ABI_VERSION,
         "arch": std::env::consts::ARCH,
         "os": std::env::consts::OS,
         "debug": cfg!(debug_assertions),
-        "devices": devices.collect::<Vec<_>>(),
+        "devices": Device::list().iter().map(device_json).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn device_json(device: &Device) -> Value {
+    json!({
+        "name": device.name,
+        "kernels": device.kernels,
+        "available": device.available,
+        "threads": device.threads,
+        "description": device.description,
+        "backend": device.backend,
+        "memory_free": device.memory_free,
+        "memory_total": device.memory_total,
     })
 }

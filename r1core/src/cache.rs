@@ -78,12 +78,27 @@ pub struct KvCache {
     pages: Vec<Arc<Page>>,
     len: usize,
     capacity: usize,
+    /// Where the layers that are on devices keep theirs.
+    #[cfg(feature = "ggml")]
+    lease: Option<Arc<crate::ggml::Lease>>,
 }
 
 impl KvCache {
     /// An empty cache for at most `capacity` positions. Pages are allocated as positions arrive.
     pub fn new(config: &Config, kind: CacheType, capacity: usize) -> KvCache {
-        KvCache { layout: Arc::new(PageLayout::new(config, kind)), pages: Vec::new(), len: 0, capacity }
+        KvCache {
+            layout: Arc::new(PageLayout::new(config, kind)),
+            pages: Vec::new(),
+            len: 0,
+            capacity,
+            #[cfg(feature = "ggml")]
+            lease: None,
+        }
+    }
+
+    /// How keys and values are stored.
+    pub fn kind(&self) -> CacheType {
+        self.layout.kind
     }
 
     /// Positions held.
@@ -101,17 +116,20 @@ impl KvCache {
         self.capacity
     }
 
-    /// Bytes of the pages that this cache refers to; pages shared with a fork count in both.
+    /// Bytes of the pages that this cache refers to, and of its positions on devices; what is shared with a fork counts
+    /// in both.
     pub fn bytes(&self) -> usize {
-        self.pages.len() * self.layout.page_bytes()
+        self.pages.len() * self.layout.page_bytes() + self.device_bytes()
     }
 
-    /// Bytes of the pages that some caches refer to, each shared page counted once.
+    /// Bytes that some caches refer to, what they share counted once.
     pub fn bytes_together<'c>(caches: impl IntoIterator<Item = &'c KvCache>) -> usize {
         let mut seen = HashSet::new();
+        let mut devices = HashSet::new();
         let new = |cache: &KvCache| {
             let new = cache.pages.iter().filter(|page| seen.insert(Arc::as_ptr(page))).count();
-            new * cache.layout.page_bytes()
+            let on_devices = if devices.insert(cache.device_place()) { cache.device_bytes() } else { 0 };
+            new * cache.layout.page_bytes() + on_devices
         };
         caches.into_iter().map(new).sum()
     }
@@ -131,14 +149,7 @@ impl KvCache {
     /// Makes room for `count` more positions: fails before anything changes, or leaves every page that they will be
     /// written to allocated and unshared.
     pub(crate) fn reserve(&mut self, count: usize) -> Result<()> {
-        let wanted = self.len.saturating_add(count);
-        if wanted > self.capacity {
-            return Err(Error::new(
-                ErrorKind::ContextFull,
-                format!("{count} more positions after {} do not fit the context of {}", self.len, self.capacity),
-            )
-            .remedy("open the session with a larger context, shorten the prompt, or start a new session"));
-        }
+        let wanted = self.check_room(count)?;
         let pages = wanted.div_ceil(PAGE);
         self.pages
             .try_reserve(pages.saturating_sub(self.pages.len()))
@@ -155,10 +166,22 @@ impl KvCache {
         Ok(())
     }
 
+    /// The positions with `count` more, where they fit.
+    pub(crate) fn check_room(&self, count: usize) -> Result<usize> {
+        let wanted = self.len.saturating_add(count);
+        if wanted <= self.capacity {
+            return Ok(wanted);
+        }
+        Err(Error::new(
+            ErrorKind::ContextFull,
+            format!("{count} more positions after {} do not fit the context of {}", self.len, self.capacity),
+        )
+        .remedy("open the session with a larger context, shorten the prompt, or start a new session"))
+    }
+
     /// Counts `count` reserved positions as held.
     pub(crate) fn commit(&mut self, count: usize) {
         self.len += count;
-        debug_assert!(self.len <= self.pages.len() * PAGE);
     }
 
     /// The reserved pages from the one that holds `position` on, with the first position of each, for writing.
@@ -190,6 +213,47 @@ impl KvCache {
                 LatentPage::Q8_0(Q8Rows { codes: &codes[rows.values], scales: &scales[rows.scales] })
             }
         }
+    }
+
+    /// Keeps pages for the first `layers` layers only: the others are on devices. Does nothing once there are pages.
+    #[cfg(feature = "ggml")]
+    pub(crate) fn keep_layers(&mut self, layers: usize) {
+        if self.pages.is_empty() && layers < self.layout.layers.len() {
+            let LayerLayout { start: values, scale_start: scales, .. } = self.layout.layers[layers];
+            let layers = self.layout.layers[..layers].to_vec();
+            self.layout = Arc::new(PageLayout { layers, values, scales, kind: self.layout.kind });
+        }
+    }
+
+    #[cfg(feature = "ggml")]
+    pub(crate) fn lease(&self) -> Option<&Arc<crate::ggml::Lease>> {
+        self.lease.as_ref()
+    }
+
+    #[cfg(feature = "ggml")]
+    pub(crate) fn set_lease(&mut self, lease: Arc<crate::ggml::Lease>) {
+        self.lease = Some(lease);
+    }
+
+    #[cfg(feature = "ggml")]
+    fn device_bytes(&self) -> usize {
+        self.lease.as_ref().map_or(0, |lease| lease.position_bytes() * self.len)
+    }
+
+    #[cfg(not(feature = "ggml"))]
+    fn device_bytes(&self) -> usize {
+        0
+    }
+
+    /// Tells places on devices apart.
+    #[cfg(feature = "ggml")]
+    fn device_place(&self) -> usize {
+        self.lease.as_ref().map_or(0, |lease| Arc::as_ptr(lease).addr())
+    }
+
+    #[cfg(not(feature = "ggml"))]
+    fn device_place(&self) -> usize {
+        0
     }
 
     pub(crate) fn layout(&self) -> Arc<PageLayout> {

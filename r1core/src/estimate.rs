@@ -1,8 +1,9 @@
 //! What a model will need, told from its header alone.
 
 use crate::cache::{CacheType, PageLayout};
-use crate::config::{AttentionConfig, Config, LayerConfig, UpProjection};
+use crate::config::{AttentionConfig, Config, FeedForward, LayerConfig, UpProjection};
 use crate::gguf::{Gguf, TensorInfo};
+use crate::weights::is_of_experts;
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::ops::PAGE;
 
@@ -11,6 +12,12 @@ use r1_kernels::ops::PAGE;
 pub struct Estimate {
     /// Repacked weights; none with [`Repack::Off`](crate::Repack::Off).
     pub weights: u64,
+    /// What of [`Estimate::weights`] are the experts of mixtures: with
+    /// [`Repack::AllButExperts`](crate::Repack::AllButExperts) they stay in the file.
+    pub experts: u64,
+    /// Weights that one generated token reads, wherever they lie: all but the experts that its router does not choose.
+    /// Memory bandwidth divided by this bounds the tokens a second of a single sequence.
+    pub read_per_token: u64,
     /// Keys and values of one session at the full context asked for. They are allocated as positions arrive.
     pub cache: u64,
     /// Buffers of the forward pass for one prefill chunk of [`Estimate::CHUNK`] tokens.
@@ -38,19 +45,31 @@ impl Estimate {
         let all: u64 = gguf.tensors().iter().map(TensorInfo::byte_len).sum();
         // A tied output is a repacked copy of the embedding table.
         let weights = if gguf.tensor("output.weight").is_some() { all - mapped } else { all };
+        let experts: u64 = gguf.tensors().iter().filter(|t| is_of_experts(t)).map(TensorInfo::byte_len).sum();
         let weights = weights.saturating_add(transposed_bytes(gguf, config));
+        let read_per_token = weights.saturating_sub(experts).saturating_add(used_part(config, experts));
         let page_bytes = PageLayout::new(config, cache).page_bytes() as u64;
         let cache = context
             .div_ceil(PAGE as u64)
             .checked_mul(page_bytes)
             .ok_or_else(|| Error::new(ErrorKind::Argument, format!("a context of {context} is out of range")))?;
-        Ok(Estimate { weights, cache, compute: compute_bytes(config), mapped, context })
+        Ok(Estimate { weights, experts, read_per_token, cache, compute: compute_bytes(config), mapped, context })
     }
 
     /// Weights, cache and compute together.
     pub fn total(&self) -> u64 {
         self.weights.saturating_add(self.cache).saturating_add(self.compute)
     }
+}
+
+/// The bytes of the experts that a token uses, of the bytes of all.
+fn used_part(config: &Config, experts: u64) -> u64 {
+    let mixture = config.layers.iter().find_map(|layer| match &layer.feed_forward.kind {
+        FeedForward::Experts(mixture) => Some(mixture),
+        FeedForward::Dense(_) => None,
+    });
+    // All layers with experts have the same numbers of them.
+    mixture.map_or(0, |m| (u128::from(experts) * m.used as u128 / m.count.max(1) as u128) as u64)
 }
 
 /// What key projections take that are transposed into floats, beyond their bytes in the file.

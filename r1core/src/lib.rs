@@ -33,6 +33,7 @@
 //! | [`reasoning`] | tokens into thoughts and answers | `sampler` |
 //! | [`answer`] | a reply's text into an answer that can be compared by value | |
 //! | [`voting`] | answers of many replies into one, with its confidence | |
+//! | [`Speculation`] | tokens so far into guesses of the next | |
 //! | [`Session`], [`Chat`] | the loop: prompt, decode, stop, cancel | all above |
 //!
 //! # Promises
@@ -45,7 +46,7 @@
 //! * **Threads.** [`Model`] is shared freely. [`Session`], [`Chat`] and [`Runner`] are used by one thread at a time (the
 //!   compiler sees to it) and may move between threads; each works with its own team of threads, which sleeps when
 //!   idle. There is no global pool, no signal handler, no output, and no environment variable is read but
-//!   `R1_KERNELS`.
+//!   `R1_KERNELS`, `R1_BACKEND` and `R1_GGML_LIB_DIR`.
 #![deny(unsafe_code)]
 
 pub mod answer;
@@ -57,13 +58,17 @@ pub mod constraint;
 mod device;
 mod error;
 mod estimate;
+#[cfg(feature = "ggml")]
+mod ggml;
 pub mod gguf;
+mod machine;
 mod memory;
 mod model;
 mod progress;
 pub mod reasoning;
 pub mod sampler;
 mod session;
+mod speculation;
 pub mod tokenizer;
 pub mod voting;
 mod weights;
@@ -76,9 +81,21 @@ pub use device::Device;
 pub use error::{Error, ErrorKind, Place, Result};
 pub use estimate::Estimate;
 pub use gguf::{Gguf, LoadMode};
+pub use machine::MachineLimits;
 pub use model::{Model, ModelOptions, Runner, Step, Wanted};
 pub use progress::{Progress, ProgressFn, Stage};
 pub use r1_kernels::Format;
+/// The model that ships, a GGUF file of 5 MB for [`Gguf::from_bytes`]: it reasons about small arithmetic and knows nothing
+/// else. Needs the crate's feature `default-model`, off by default, so that programs without it stay small.
+///
+/// ```
+/// use r1core::{DEFAULT_MODEL, Gguf, Model, ModelOptions};
+/// let model = Model::load(Gguf::from_bytes(DEFAULT_MODEL)?, &ModelOptions::default())?;
+/// assert_eq!(model.config().architecture.name, "qwen2");
+/// # Ok::<(), r1core::Error>(())
+/// ```
+#[cfg(feature = "default-model")]
+pub use r1_tiny::GGUF as DEFAULT_MODEL;
 pub use reasoning::{CloseReason, ThinkHandle, ThinkOptions, ThinkTags};
 pub use sampler::{Sampler, SamplerOptions, log_prob, top_logprobs};
 pub use session::{
@@ -87,5 +104,6 @@ pub use session::{
     TokenEvent, Usage, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState,
     WeighFn,
 };
+pub use speculation::{Guesses, Speculation};
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};
 pub use weights::Repack;

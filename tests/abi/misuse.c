@@ -143,7 +143,7 @@ static void sizes(void) {
     future.newer[1] = 1;
     EXPECT(R1_ERR_VERSION, r1_session_new(model, options, &made, &err));
     future.known.struct_size = sizeof future.known;
-    future.known.flags = 1;
+    future.known.flags = 2;
     EXPECT(R1_ERR_VERSION, r1_session_new(model, options, &made, &err));
     const char* odd = (const char*)options + 1;
     EXPECT(R1_ERR_VERSION, r1_session_new(model, (const r1_session_options*)(const void*)odd, &made, &err));

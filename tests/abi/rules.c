@@ -45,7 +45,7 @@ static void grammars(r1_model* model) {
     r1_chat* chat = NULL;
     r1_stream* stream = NULL;
     options.flags = R1_GENERATE_GREEDY;
-    options.regex = "The answer is [0-9]+";
+    options.regex = "The answer is \\\\boxed\\{[0-9]+\\}\\.";
     EXPECT(R1_OK, r1_chat_new(model, NULL, &chat, &err));
     r1_status has = r1_chat_send(chat, QUESTION, R1_NUL, &options, &stream, NULL);
     EXPECT_BARE(R1_OK, r1_stream_free(stream));
@@ -54,7 +54,7 @@ static void grammars(r1_model* model) {
     if (has == R1_OK) {
         r1_event done = ask(model, &options, R1_OK, answer, sizeof answer);
         CHECK(done.kind == R1_EVENT_DONE && done.flags == R1_EVENT_COMPLETE && done.finish == R1_FINISH_STOP);
-        CHECK(strcmp(answer, "The answer is 888") == 0);
+        CHECK(strcmp(answer, "The answer is \\boxed{888}.") == 0);
         options.regex = NULL;
         options.json_schema = "{\"type\": \"object\", \"properties\": {\"answer\": {\"type\": \"integer\"}},"
                               " \"required\": [\"answer\"], \"additionalProperties\": false}";

@@ -77,7 +77,7 @@ pub struct Experts {
 }
 
 /// Every kind of model: the architectures, with experts and without, in all forms.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "llama",
     "llama-moe",
     "qwen2",
@@ -88,6 +88,7 @@ pub const KINDS: [&str; 15] = [
     "smollm3",
     "glm4",
     "phi3",
+    "exaone",
     "deepseek-moe",
     "deepseek2",
     "deepseek2-merged",
@@ -171,6 +172,10 @@ impl Shape {
         if matches!(a, "glm4" | "phi3") {
             w = w.u32(&key("rope.dimension_count"), self.head_dim as u32 / 2);
         }
+        if a == "phi3" && self.yarn.is_none() {
+            // As Phi-4-mini: no type of scaling, and the factors' own length.
+            w = w.u32(&key("rope.scaling.original_context_length"), 64).f32(&key("rope.scaling.attn_factor"), 1.19);
+        }
         if a == "gemma3" {
             w = w.u32(&key("attention.sliding_window"), 24).u32(&key("attention.sliding_window_pattern"), 2);
         }
@@ -232,9 +237,16 @@ impl Shape {
                 _ => self.gated(w, random, il, "", self.feed_forward),
             };
         }
-        if a == "llama" {
-            let factors: Vec<f32> = (0..self.head_dim / 2).map(|i| 1.0 + i as f32 / 8.0).collect();
-            w = w.tensor(TensorSpec::f32("rope_freqs.weight", &[factors.len() as u64], &factors));
+        // What rotations divide their angles by, of one kind or of two.
+        let named: &[&str] = match a {
+            "llama" | "exaone" => &["rope_freqs.weight"],
+            "phi3" => &["rope_factors_long.weight", "rope_factors_short.weight"],
+            _ => &[],
+        };
+        for (n, name) in named.iter().enumerate() {
+            let pairs = self.head_dim / if a == "phi3" { 4 } else { 2 };
+            let factors: Vec<f32> = (0..pairs).map(|i| 1.0 + i as f32 / 8.0 * (1 - n) as f32).collect();
+            w = w.tensor(TensorSpec::f32(name, &[pairs as u64], &factors));
         }
         if a == "qwen2moe" {
             w = w.tensor(self.matrix(random, "output.weight", d, self.vocabulary));
@@ -311,7 +323,9 @@ impl Shape {
         // Mixtral files state one width for all.
         let width = if self.architecture == "llama" { self.feed_forward } else { experts.width };
         let name = |part: &str| format!("blk.{il}.{part}.weight");
-        let router: Vec<f32> = (0..d * count).map(|_| random.normal() * 0.2).collect();
+        // Scores of a sigmoid that saturates would all be the same, and the bias alone would choose.
+        let spread = if self.kind == "deepseek2-moe" { 1.0 / (d as f32).sqrt() } else { 0.2 };
+        let router: Vec<f32> = (0..d * count).map(|_| random.normal() * spread).collect();
         let mut w = w.tensor(TensorSpec::f32(&name("ffn_gate_inp"), &[d as u64, count as u64], &router));
         if experts.fused {
             w = w.tensor(self.stack(random, &name("ffn_gate_up_exps"), [d, 2 * width, count]));

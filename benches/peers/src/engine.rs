@@ -22,8 +22,10 @@ pub enum Want {
 /// How to run a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Running {
-    /// Positions that the cache holds.
+    /// Positions that the cache holds, those of all branches together.
     pub context: usize,
+    /// Most branches.
+    pub branches: usize,
     /// Threads.
     pub threads: usize,
     /// Keep keys and values as f32 and leave llama.cpp's flash attention out: no operand but the activations of
@@ -41,6 +43,15 @@ pub trait Engine {
 
     /// Appends `ids` ([`BATCH`] at most) and computes them; the wanted rows of logits, one after the other.
     fn decode(&mut self, ids: &[i32], want: Want) -> Result<&[f32]>;
+
+    /// Goes back to the first `len` positions; branches are gone.
+    fn truncate(&mut self, len: usize) -> Result<()>;
+
+    /// Has `count` sequences continue what there is, which they share.
+    fn branch(&mut self, count: usize) -> Result<()>;
+
+    /// Appends a token to every branch, as one batch, and computes the logits of all.
+    fn decode_branches(&mut self, ids: &[i32]) -> Result<()>;
 
     /// Leaves the processor to others until the next call: threads sleep instead of spinning.
     fn rest(&mut self);

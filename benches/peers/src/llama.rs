@@ -91,6 +91,8 @@ pub struct Context<'m> {
     batch: sys::llama_batch,
     vocabulary: usize,
     length: usize,
+    /// Sequences that continue the same beginning; they are all as long.
+    branched: usize,
     model: PhantomData<&'m Model>,
 }
 
@@ -104,6 +106,9 @@ impl<'m> Context<'m> {
             params.n_ctx = u32::try_from(running.context)?;
             params.n_batch = BATCH as u32;
             params.n_ubatch = BATCH as u32;
+            params.n_seq_max = u32::try_from(running.branches.max(1))?;
+            // Branches share their prompt, which needs one buffer for all of them.
+            params.kv_unified = true;
             params.n_threads = threads;
             params.n_threads_batch = threads;
             if running.exact {
@@ -118,7 +123,7 @@ impl<'m> Context<'m> {
             sys::llama_attach_threadpool(context.as_ptr(), pool, ptr::null_mut());
             (context, pool, sys::llama_batch_init(BATCH as i32, 0, 1))
         };
-        Ok(Self { context, pool, batch, vocabulary: model.vocabulary(), length: 0, model: PhantomData })
+        Ok(Self { context, pool, batch, vocabulary: model.vocabulary(), length: 0, branched: 0, model: PhantomData })
     }
 
     /// Puts `ids` into the batch.
@@ -151,7 +156,60 @@ impl Engine for Context<'_> {
         // SAFETY: the context is alive.
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.as_ptr()), false) }
         self.length = 0;
+        self.branched = 0;
         Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) -> Result<()> {
+        let first = i32::try_from(len)?;
+        // SAFETY: the context is alive. Branches past the first go whole.
+        unsafe {
+            let memory = sys::llama_get_memory(self.context.as_ptr());
+            for branch in 1..self.branched {
+                sys::llama_memory_seq_rm(memory, i32::try_from(branch)?, -1, -1);
+            }
+            if !sys::llama_memory_seq_rm(memory, 0, first, -1) {
+                return Err("llama.cpp cannot go back here".into());
+            }
+        }
+        self.length = self.length.min(len);
+        self.branched = 0;
+        Ok(())
+    }
+
+    fn branch(&mut self, count: usize) -> Result<()> {
+        for branch in 1..count {
+            // SAFETY: the context is alive and was made for as many sequences.
+            unsafe {
+                let memory = sys::llama_get_memory(self.context.as_ptr());
+                sys::llama_memory_seq_cp(memory, 0, i32::try_from(branch)?, -1, -1);
+            }
+        }
+        self.branched = count;
+        Ok(())
+    }
+
+    fn decode_branches(&mut self, ids: &[i32]) -> Result<()> {
+        assert!(ids.len() == self.branched && ids.len() <= BATCH, "a token for every branch");
+        for (i, &id) in ids.iter().enumerate() {
+            // SAFETY: the batch was made for BATCH tokens of one sequence each, and i < BATCH.
+            unsafe {
+                *self.batch.token.add(i) = id;
+                *self.batch.pos.add(i) = i32::try_from(self.length)?;
+                *self.batch.n_seq_id.add(i) = 1;
+                **self.batch.seq_id.add(i) = i32::try_from(i)?;
+                *self.batch.logits.add(i) = 1;
+            }
+        }
+        self.batch.n_tokens = i32::try_from(ids.len())?;
+        // SAFETY: the batch is filled up to n_tokens; synchronize waits for the result.
+        let status = unsafe {
+            let status = sys::llama_decode(self.context.as_ptr(), self.batch);
+            sys::llama_synchronize(self.context.as_ptr());
+            status
+        };
+        self.length += 1;
+        if status == 0 { Ok(()) } else { Err(format!("llama_decode: status {status} in a batch of branches").into()) }
     }
 
     fn decode(&mut self, ids: &[i32], want: Want) -> Result<&[f32]> {

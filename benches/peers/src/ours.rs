@@ -12,6 +12,7 @@ use crate::engine::{Engine, Running, Want};
 pub struct R1Core {
     runner: Runner,
     cache: KvCache,
+    branches: Vec<KvCache>,
     tokens: Vec<u32>,
 }
 
@@ -22,7 +23,7 @@ impl R1Core {
         let kind = if running.exact { CacheType::F32 } else { CacheType::default() };
         let cache = KvCache::new(model.config(), kind, running.context);
         let runner = Runner::new(&model, Some(running.threads), CancelToken::default());
-        Ok(Self { runner, cache, tokens: Vec::new() })
+        Ok(Self { runner, cache, branches: Vec::new(), tokens: Vec::new() })
     }
 }
 
@@ -32,7 +33,25 @@ impl Engine for R1Core {
     }
 
     fn clear(&mut self) -> Result<()> {
-        self.cache.truncate(0);
+        self.truncate(0)
+    }
+
+    fn truncate(&mut self, len: usize) -> Result<()> {
+        self.branches.clear();
+        self.cache.truncate(len);
+        Ok(())
+    }
+
+    fn branch(&mut self, count: usize) -> Result<()> {
+        self.branches = (0..count).map(|_| self.cache.fork()).collect();
+        Ok(())
+    }
+
+    fn decode_branches(&mut self, ids: &[i32]) -> Result<()> {
+        let tokens = ids.iter().map(|&id| Ok([u32::try_from(id)?])).collect::<Result<Vec<_>>>()?;
+        let steps = self.branches.iter_mut().zip(&tokens);
+        let mut steps: Vec<_> = steps.map(|(cache, tokens)| Step { cache, tokens, wanted: Wanted::Last }).collect();
+        self.runner.run(&mut steps)?;
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use r1core::answer::AnswerKind;
 use r1core::reasoning::{Boundary, Ramp, Sign, Until};
-use r1core::{CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, ThinkOptions};
+use r1core::{
+    CacheType, GenerateOptions, HistoryThoughts, LoadMode, Repack, SamplerOptions, Speculation, ThinkOptions,
+};
 
 use crate::eval::EvalArgs;
 use crate::output::Outcome;
@@ -45,6 +47,8 @@ pub(crate) enum Verb {
     Logits(LogitsArgs),
     /// List what this build can run on
     Devices(DevicesArgs),
+    /// Offer devices of this machine to r1 on others (its --rpc)
+    RpcServer(RpcServerArgs),
     /// Measure how often the model is right on tasks whose answers are known
     Eval(Box<EvalArgs>),
 }
@@ -61,12 +65,33 @@ pub(crate) struct ModelArgs {
     /// Kernels: scalar, avx2, avx512, neon, neon-dotprod or neon-i8mm; the fastest by default [environment: R1_KERNELS]
     #[arg(long, value_name = "NAME")]
     pub(crate) kernels: Option<String>,
+    /// What runs the model: cpu, cuda, metal, vulkan, gpu (every GPU), ggml-cpu, rpc, or device names as r1 devices shows
+    /// them, with commas between them [environment: R1_BACKEND] [default: cpu]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// Layers that go to the device, the last ones; as many as fit by default
+    #[arg(long, value_name = "N")]
+    pub(crate) gpu_layers: Option<usize>,
+    #[command(flatten)]
+    pub(crate) ggml: GgmlArgs,
     /// How the file is read
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
     /// Whether weights are copied into the kernels' layout
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::Auto)]
     pub(crate) repack: RepackArg,
+}
+
+/// Where devices other than the CPU come from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GgmlArgs {
+    /// Folder with ggml's shared libraries [environment: R1_GGML_LIB_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ggml: Option<PathBuf>,
+    /// A ggml RPC server whose devices may be used; may be given several times. Nothing protects the connection: inside a
+    /// trusted network only
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) rpc: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -109,6 +134,10 @@ pub(crate) struct SessionArgs {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
     pub(crate) cache: Cache,
+    /// Guess tokens ahead from what the text repeats, where that saves time: auto, off, or a number of guesses. Changes no
+    /// token
+    #[arg(long, value_name = "HOW", value_parser = speculation, default_value = "auto")]
+    pub(crate) speculate: Speculation,
 }
 
 /// How tokens are chosen.
@@ -354,6 +383,9 @@ pub(crate) struct BenchArgs {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
     pub(crate) cache: Cache,
+    /// Tokens of a prompt that one pass takes; as in a session by default
+    #[arg(long, value_name = "N")]
+    pub(crate) chunk: Option<usize>,
     /// Times that each test runs; the median counts
     #[arg(short = 'r', long, value_name = "N", default_value_t = 3)]
     pub(crate) repeat: usize,
@@ -397,14 +429,42 @@ pub(crate) struct LogitsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
+    #[command(flatten)]
+    pub(crate) ggml: GgmlArgs,
     /// Print one JSON object a device
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// Nothing protects the connection, and whoever reaches it runs what they like on the devices: listen inside a trusted
+/// network only.
+#[derive(Debug, Args)]
+pub(crate) struct RpcServerArgs {
+    /// Where to listen
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50052")]
+    pub(crate) listen: String,
+    /// Which devices: cuda, metal, vulkan, gpu (every GPU), ggml-cpu, or names as r1 devices shows them
+    #[arg(long, value_name = "NAME", default_value = "gpu")]
+    pub(crate) backend: String,
+    /// Folder with ggml's shared libraries [environment: R1_GGML_LIB_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ggml: Option<PathBuf>,
+    /// Threads of ggml-cpu; one for each processor by default
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("use NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+fn speculation(text: &str) -> Result<Speculation, String> {
+    match text {
+        "auto" => Ok(Speculation::Auto),
+        "off" => Ok(Speculation::Off),
+        _ => text.parse().map(Speculation::Always).map_err(|_| "auto, off or a number".into()),
+    }
 }
 
 fn history(text: &str) -> Result<HistoryThoughts, String> {

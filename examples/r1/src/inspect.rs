@@ -35,7 +35,8 @@ fn print_json(gguf: &Gguf, estimate: &r1core::Result<Estimate>) -> Outcome {
         .collect();
     let memory = match estimate {
         Ok(e) => json!({
-            "context": e.context, "weights": e.weights, "cache": e.cache, "compute": e.compute, "mapped": e.mapped,
+            "context": e.context, "weights": e.weights, "experts": e.experts,
+            "read_per_token": e.read_per_token, "cache": e.cache, "compute": e.compute, "mapped": e.mapped,
             "total": e.total(),
         }),
         Err(e) => json!({ "error": e.to_string() }),
@@ -87,10 +88,13 @@ fn print_text(gguf: &Gguf, estimate: &r1core::Result<Estimate>) -> Outcome {
     match estimate {
         Ok(e) => {
             writeln!(out, "memory for a context of {}:", e.context)?;
-            writeln!(out, "  weights {:>12}", size(e.weights))?;
+            let experts =
+                if e.experts > 0 { format!("  ({} of them experts)", size(e.experts)) } else { String::new() };
+            writeln!(out, "  weights {:>12}{experts}", size(e.weights))?;
             writeln!(out, "  cache   {:>12}", size(e.cache))?;
             writeln!(out, "  compute {:>12}", size(e.compute))?;
             writeln!(out, "  total   {:>12}  (and {} mapped from the file)", size(e.total()), size(e.mapped))?;
+            writeln!(out, "weights that a generated token reads: {}", size(e.read_per_token))?;
         }
         Err(e) => writeln!(out, "no memory estimate: {e}")?,
     }

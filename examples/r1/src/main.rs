@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Perplexity(args) => perplexity::run(&args),
         Verb::Logits(args) => logits::run(&args),
         Verb::Devices(args) => devices::run(&args),
+        Verb::RpcServer(args) => devices::serve(&args),
         Verb::Eval(args) => eval::run(&args),
     };
     match result {

@@ -10,15 +10,23 @@ use crate::log::Level;
 use crate::output::{Outcome, progress};
 use crate::{interrupt, log, output};
 
-/// The model that ships with r1.
-static SHIPPED: &[u8] = include_bytes!("../../../models/r1-tiny-q8_0.gguf");
-
 /// The header of a file, or of the model that ships.
 pub(crate) fn gguf(path: Option<&Path>, load: LoadMode) -> Outcome<Gguf> {
     Ok(match path {
         Some(path) => Gguf::open(path, load)?,
-        None => Gguf::from_bytes(SHIPPED)?,
+        None => shipped()?,
     })
+}
+
+#[cfg(feature = "default-model")]
+fn shipped() -> Outcome<Gguf> {
+    Ok(Gguf::from_bytes(r1core::DEFAULT_MODEL)?)
+}
+
+/// A build without the feature `default-model` has no model of its own.
+#[cfg(not(feature = "default-model"))]
+fn shipped() -> Outcome<Gguf> {
+    Err(output::Failure::Usage("this build of r1 has no model of its own; give one with -m FILE".into()))
 }
 
 /// A model with its weights.
@@ -27,6 +35,10 @@ pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
         load: args.load.into(),
         repack: args.repack.into(),
         kernels: args.kernels.clone(),
+        backend: args.backend.clone(),
+        gpu_layers: args.gpu_layers,
+        ggml_folder: args.ggml.ggml.clone(),
+        rpc: args.ggml.rpc.clone(),
         cancel: interrupt::token(),
         progress: progress(),
     };
@@ -48,6 +60,10 @@ pub(crate) fn model(args: &ModelArgs) -> Outcome<Model> {
             model.kernels()
         ),
     );
+    for (device, layers, bytes) in model.placement() {
+        let size = output::size(bytes as u64);
+        log::line(Level::Info, format_args!("layers {} to {} on {device}, {size}", layers.start, layers.end - 1));
+    }
     log::line(Level::Debug, format_args!("context {}, vocabulary {}", config.context_length, config.vocabulary));
     Ok(model)
 }
@@ -68,6 +84,7 @@ pub(crate) fn session_options(model: &ModelArgs, session: Option<&SessionArgs>) 
         threads: model.threads.map(usize::from),
         cache: session.map(|s| s.cache.into()).unwrap_or_default(),
         prefill_chunk: None,
+        speculation: session.map(|s| s.speculate).unwrap_or_default(),
         cancel: interrupt::token(),
         progress: output::progress(),
     }

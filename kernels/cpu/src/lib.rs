@@ -20,11 +20,13 @@
 //! | [`Activations`] | rows of floats into the quantised form that products read |
 //! | [`Matrix`], [`matmul`] | weights into a packed layout, and products with them |
 //! | [`ops`] | norms, rotations, gates, attention |
+//! | [`limits`] | the machine into the most that it could do |
 //! | [`Team`] | small tasks into work for a few threads |
 
 mod activation;
 pub mod format;
 mod isa;
+pub mod limits;
 mod matmul;
 #[cfg(target_arch = "aarch64")]
 mod neon;

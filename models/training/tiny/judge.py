@@ -12,11 +12,13 @@ BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 WORD = re.compile(r"[A-Za-z]{2,}")
 #: What a check says of its two sides.
 SIDES = re.compile(r"(-?\d+) and (-?\d+)\. (That matches|Correct|Good|Wait)")
+#: A number taken back and then said again.
+ALARM = re.compile(r"= (-?\d+)\. Wait, [^.=\n]* = \1[.,]")
 ENGLISH = frozenset("""
 I have to compute need The expression is Left Check Let me check verify mod and That matches Correct Good Wait that does
 not match made mistake Again this wrong redo it these differ Once more So the answer get result multiply by divide left
 equation on one side multiple of use Euclid for lcm gcd try primes prime divides ends in no yes Last from Back up Yes No
-reached All numbers are used once cost rest total share money distance change number bag again
+reached needed All numbers are used once cost rest total share money distance change number bag again
 """.lower().split())
 
 
@@ -26,7 +28,7 @@ class Verdict:
     well_formed: bool
     #: Share of the thought's words that are English.
     language: float
-    #: Checks whose verdict contradicts their sides.
+    #: Checks whose verdict contradicts their sides, and corrections of what was right.
     false_checks: int
     waits: int
     answer: str | None
@@ -40,6 +42,7 @@ def judge(task: Task, text: str, ended: bool) -> Verdict:
     words = [word.lower() for word in WORD.findall(thought)]
     language = sum(word in ENGLISH for word in words) / len(words) if words else 1.0
     false = sum((a == b) == (verdict == "Wait") for a, b, verdict in SIDES.findall(thought))
+    false += len(ALARM.findall(thought))
     if task.family == "talk":
         said = rest.strip() in manners.KINDS[task.key]
         return Verdict(said and clean, clean and not boxes and not thought.strip(), language, false, 0, None)

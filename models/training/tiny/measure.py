@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from random import Random
 
 from tiny import pages
-from tiny.problem import TEST, VALID, Task
+from tiny.problem import VALID, Task
 from tiny.trace import thought
 
 
@@ -21,7 +21,7 @@ def sample_tasks(seed: int, count: int, split: str = VALID) -> list[Task]:
     return out
 
 
-def planted_tasks(seed: int, count: int, split: str = TEST) -> tuple[list[Task], list[Task]]:
+def planted_tasks(seed: int, count: int, split: str = VALID) -> tuple[list[Task], list[Task]]:
     """Thoughts cut right after a wrong digit, and others cut after a right number."""
     r, bad, good = Random(f"planted {seed}"), [], []
     while len(bad) < count:
@@ -29,7 +29,7 @@ def planted_tasks(seed: int, count: int, split: str = TEST) -> tuple[list[Task],
         slipped, clean = thought(made, r, True), thought(made, r, False)
         if slipped is None or not slipped.wrong or not clean.ends:
             continue
-        bad.append(made.task(pages.cut(slipped)))
+        bad.append(made.task(slipped.cut))
         good.append(made.task(clean.text[: r.choice(clean.ends)]))
     return bad, good
 

@@ -18,6 +18,7 @@ from tiny.trace import Trace, thought
 BASE_LEVELS = (28, 27, 22, 13, 10)
 COLD_LEVELS = (36, 34, 24, 5, 1)
 RL_LEVELS = (6, 10, 22, 31, 31)
+HARD_LEVELS = (3, 6, 21, 35, 35)
 ALL_LEVELS = (12, 16, 22, 25, 25)
 
 #: Share of worked documents with a slip.
@@ -30,6 +31,9 @@ LONGEST = 2000
 SHARES = {"expression": 18, "product": 18, "equation": 16, "number theory": 22, "countdown": 22, "word": 14}
 #: In reinforcement learning.
 RL_SHARES = {"expression": 12, "product": 16, "equation": 12, "number theory": 18, "countdown": 34, "word": 8}
+
+#: In the last one.
+HARD_SHARES = {"expression": 9, "product": 14, "equation": 10, "number theory": 15, "countdown": 46, "word": 6}
 
 #: What a sloppy page says in another language, so that reinforcement learning has mixing to unlearn.
 GERMAN = [("I have to compute ", "Ich rechne "), ("I need ", "Ich brauche "), ("The expression is ", "Der Ausdruck ist "),
@@ -78,7 +82,7 @@ def base(r: Random) -> list[Piece]:
     if kind < 0.23:
         return _sloppy(r)
     made, trace = worked(r, BASE_LEVELS, 0.9)
-    return [BOS, Piece(made.prompt + "\n"), *pieces(trace), *([Piece("\n\n" + boxed(made.answer))] * (r.random() < 0.4)), EOS]
+    return [BOS, Piece(made.prompt + "\n"), *pieces(trace), *([Piece("\n\n" + boxed(trace.answer))] * (r.random() < 0.4)), EOS]
 
 
 def _bare(r: Random) -> list[Piece]:
@@ -112,7 +116,7 @@ def _sloppy(r: Random) -> list[Piece]:
     """A page in the chat format, often with something missing: a start for reinforcement learning without examples."""
     made, trace = worked(r, BASE_LEVELS, 0.6)
     end = [END_THINK] if r.random() < 0.75 else []
-    answer = Piece("\n\n" + (boxed(made.answer) if r.random() < 0.6 else f"The answer is {made.answer}."))
+    answer = Piece("\n\n" + (boxed(trace.answer) if r.random() < 0.6 else f"The answer is {trace.answer}."))
     body = pieces(trace)
     if r.random() < 0.3:
         text = trace.text
@@ -132,8 +136,13 @@ def prompt(text: str) -> list[Piece]:
     return [BOS, USER, Piece(text), ASSISTANT, THINK, Piece("\n")]
 
 
-def reply(trace: Trace, answer: str) -> list[Piece]:
-    return [*pieces(trace), Piece("\n"), END_THINK, Piece("\n\n" + boxed(answer)), EOS]
+def prompt_of(made: Problem) -> list[Piece]:
+    """The same, outside of the loss."""
+    return muted(prompt(made.prompt))
+
+
+def reply(trace: Trace) -> list[Piece]:
+    return [*pieces(trace), Piece("\n"), END_THINK, Piece("\n\n" + boxed(trace.answer)), EOS]
 
 
 def muted(made: list[Piece]) -> list[Piece]:
@@ -155,25 +164,20 @@ def conversation(r: Random, levels=COLD_LEVELS, talk: float = 0.05) -> list[Piec
         last = [END_THINK, Piece("\n\n" + said), EOS]
     else:
         made, trace = worked(r, levels)
-        asked, last = made.prompt, reply(trace, made.answer)
+        asked, last = made.prompt, reply(trace)
     start = prompt(asked)
     return muted([BOS, *before, *start[1:]]) + last
 
 
-def cut(trace: Trace) -> str:
-    """A thought up to its wrong digit."""
-    return trace.text[: trace.wrong[0] + 1]
-
-
-def tasks(r: Random, levels=RL_LEVELS, planted: float = 0.12, talk: float = 0.03) -> Task:
+def tasks(r: Random, levels=RL_LEVELS, planted: float = 0.12, talk: float = 0.03, families=RL_SHARES) -> Task:
     """A prompt for reinforcement learning; some begin with a thought that has just gone wrong."""
     if r.random() < talk:
         kind, asked, _ = manners.talk(r)
         return Task("talk", 0, asked, kind, "")
     if r.random() >= planted:
-        return problem(r, levels, TRAIN, RL_SHARES).task()
+        return problem(r, levels, TRAIN, families).task()
     while True:
         made = problem(r, levels)
         trace = thought(made, r, True)
         if trace is not None and trace.length < LONGEST:
-            return made.task(cut(trace))
+            return made.task(trace.cut)

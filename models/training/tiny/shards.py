@@ -36,12 +36,12 @@ def rows(tokens: Tokens, make, count: int) -> np.ndarray:
     return np.array(out[:need], np.uint16).reshape(count, ROW)
 
 
-def whole_rows(documents, width: int = 2 * ROW) -> np.ndarray:
-    """Rows in which no document is cut; the rest is muted."""
+def whole_rows(documents, width: int = 2 * ROW, alone: bool = False) -> np.ndarray:
+    """Rows in which no document is cut, one in each if `alone`; the rest is muted."""
     out, row = [], []
     for ids, counts in documents:
         ids = [i if c else i | MUTED for i, c in zip(ids, counts)][:width]
-        if len(row) + len(ids) > width:
+        if row and (alone or len(row) + len(ids) > width):
             out.append(row + [763 | MUTED] * (width - len(row)))
             row = []
         row = row + ids
@@ -63,8 +63,9 @@ def main() -> None:
         if kind == "base":
             with open(f"{path}.part", "wb") as file:
                 np.save(file, rows(tokens, lambda: pages.base(r), 64))
-        elif kind == "prompts":
-            made = [asdict(pages.tasks(r)) for _ in range(256)]
+        else:
+            hard = {"levels": pages.HARD_LEVELS, "families": pages.HARD_SHARES} if kind == "hard" else {}
+            made = [asdict(pages.tasks(r, **hard)) for _ in range(256)]
             Path(f"{path}.part").write_text(json.dumps(made))
         os.rename(f"{path}.part", path)
         shard += 1

@@ -1,6 +1,6 @@
 """A thought in the making: text, and at most one planted slip.
 
-A slip is a wrong digit in one computed number. Nothing marks it. Its digit is kept out of the loss, so that a model learns
+A slip is a wrong digit in one computed number, or (in a search) a hit that is none. Nothing marks it. What is wrong is kept out of the loss, so that a model learns
 to notice slips but not to make them; what follows is computed from the wrong number, as a real slip's would be, until the
 text notices it: at once (`Wait, 37*4 = 148.`) or when the check does not come out.
 """
@@ -26,6 +26,8 @@ class Trace:
         self.wrong: list[int] = []
         #: Where the wrong number ends.
         self.wrong_end = 0
+        #: What the thought ends with.
+        self.answer = ""
         #: Ends of the right results that a slip could have hit.
         self.ends: list[int] = []
 
@@ -56,6 +58,25 @@ class Trace:
             return wrong
         self.say(f". Wait, {expression}{claim}{value}{end}")
         return value
+
+    def false_hit(self, text: str, at_once: str) -> bool:
+        """Where a slip may claim something: writes the claim if it is this slip's turn. True if it stands."""
+        index, self.results = self.results, self.results + 1
+        if index != self.slip_at:
+            return False
+        # The claim and the space before it, which is part of its first token.
+        self.wrong = list(range(self.length - 1, self.length + len(text)))
+        self.say(text)
+        self.wrong_end = self.length
+        if self.at_once:
+            self.say(at_once)
+        return not self.at_once
+
+    @property
+    def cut(self) -> str:
+        """The thought up to its wrong digit, or its wrong claim."""
+        claim = len(self.wrong) > 1 and self.wrong[-1] + 1 == self.wrong_end and not self.text[self.wrong[0]].isdigit()
+        return self.text[: self.wrong_end if claim else self.wrong[0] + 1]
 
     @property
     def text(self) -> str:
@@ -100,6 +121,7 @@ def think(problem: Problem, trace: Trace, check: float = 1.0) -> str | None:
             break
         trace.say(rng.choice(DIFFER) + "\n")
     trace.say(f"{rng.choice(SO)}{answer}.")
+    trace.answer = answer or ""
     return answer if problem.right(answer) else None
 
 

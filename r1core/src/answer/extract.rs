@@ -8,9 +8,10 @@ const MAX_PHRASE: usize = 80;
 
 /// The answer in a reply, as the model wrote it; `None` if there is none.
 ///
-/// Only what follows the last `</think>` is read, or all of the text if it has no such tag. The content of the last
+/// Only what follows the last `</think>` is read, or all of the text if it has no such tag; of that only what stands
+/// between the last `<answer>` and its end, where a model was asked for such tags (R1-Zero is). The content of the last
 /// complete `\boxed{...}` is the answer. Without a box:
-/// - `integer`, `math`: what follows the last "answer is" or "answer:", else the number after the last `=`, else the
+/// - `integer`, `math`, `using`: what follows the last "answer is" or "answer:", else the number after the last `=`, else the
 ///   last number;
 /// - `choice`: the last letter marked as an answer, else the last capital that stands alone;
 /// - `exact`: the rest of the line after the last "answer is" or "answer:", else the last line that is not blank;
@@ -23,7 +24,7 @@ const MAX_PHRASE: usize = 80;
 /// assert_eq!(extract(&AnswerKind::Integer, "I do not know."), None);
 /// ```
 pub fn extract(kind: &AnswerKind, reply: &str) -> Option<String> {
-    let text = after_thought(reply);
+    let text = between_tags(after_thought(reply));
     if let AnswerKind::Regex(pattern) = kind {
         return pattern.last_in(text).map(str::to_owned);
     }
@@ -37,7 +38,7 @@ pub fn extract(kind: &AnswerKind, reply: &str) -> Option<String> {
         (AnswerKind::Exact, Some(content)) => Some(unwrap_text(content)),
         (_, Some(content)) => Some(content),
         (AnswerKind::Exact, None) => after_phrase(text).and_then(first_line).or_else(|| last_line(text)),
-        (AnswerKind::Math, None) => {
+        (AnswerKind::Math | AnswerKind::Using(_), None) => {
             after_phrase(text).and_then(expression).or_else(|| after_equals(text)).or_else(|| Numbers::of(text).last())
         }
         _ => {
@@ -61,7 +62,7 @@ pub fn stated(kind: &AnswerKind, line: &str) -> Option<String> {
         AnswerKind::Regex(pattern) => pattern.last_in(line),
         AnswerKind::Choice => return choice::letter(boxed.or_else(|| after_phrase(line))?).map(String::from),
         AnswerKind::Exact => boxed.map(unwrap_text).or_else(|| after_phrase(line).and_then(first_line)),
-        AnswerKind::Math => boxed.or_else(|| after_phrase(line).and_then(expression)),
+        AnswerKind::Math | AnswerKind::Using(_) => boxed.or_else(|| after_phrase(line).and_then(expression)),
         AnswerKind::Integer => boxed.or_else(|| after_phrase(line).and_then(number_near)),
     };
     found.map(str::to_owned)
@@ -77,6 +78,13 @@ fn after_thought(reply: &str) -> &str {
         (_, Some(after)) => after,
         _ => reply,
     }
+}
+
+/// The text between the last `<answer>` and its end; all of it without the tag or with nothing behind it.
+fn between_tags(text: &str) -> &str {
+    let Some((_, inside)) = text.rsplit_once("<answer>") else { return text };
+    let inside = inside.split_once("</answer>").map_or(inside, |(inside, _)| inside).trim();
+    if inside.is_empty() { text } else { inside }
 }
 
 /// What follows the last "answer is", "answer:" or "answer =", marks of emphasis skipped.
@@ -248,6 +256,15 @@ mod tests {
         assert_eq!(extract(&kind, "<think>7?</think>8</think>\n").as_deref(), Some("8"));
         assert_eq!(extract(&kind, r"\boxed{7}</think>none"), None);
         assert_eq!(extract(&kind, "It is 8").as_deref(), Some("8"));
+    }
+
+    #[test]
+    fn only_the_text_between_answer_tags_is_read() {
+        let zero = "</think> <answer> Paris </answer>";
+        assert_eq!(extract(&AnswerKind::Exact, zero).as_deref(), Some("Paris"));
+        assert_eq!(extract(&AnswerKind::Integer, "<answer> 888 </answer> in 2 steps").as_deref(), Some("888"));
+        assert_eq!(extract(&AnswerKind::Integer, "It is 7. <answer> 8").as_deref(), Some("8"));
+        assert_eq!(extract(&AnswerKind::Integer, "It is 7. <answer></answer>").as_deref(), Some("7"));
     }
 
     #[test]

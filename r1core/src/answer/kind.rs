@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, ErrorKind, Result};
 
-/// The kind of a task's answer. Its name (`integer`, `math`, `choice`, `exact`, `regex:PATTERN`) is its form in task files
+/// The kind of a task's answer. Its name (`integer`, `math`, `choice`, `exact`, `regex:PATTERN`,
+/// `using:3,5,8`) is its form in task files
 /// and on the command line.
 ///
 /// ```
@@ -29,12 +30,15 @@ pub enum AnswerKind {
     Choice,
     /// Text, compared byte for byte but for white space.
     Exact,
+    /// An expression in the four basic operations that uses exactly these numbers, each as often as it stands here
+    /// (countdown). Two answers are equal if both do and their values are.
+    Using(Vec<u32>),
     /// Text found by a pattern, compared as [`AnswerKind::Exact`].
     Regex(Pattern),
 }
 
 impl AnswerKind {
-    /// The name without a pattern: `integer`, `math`, `choice`, `exact` or `regex`.
+    /// The name without a pattern: `integer`, `math`, `choice`, `exact`, `regex` or `using`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Integer => "integer",
@@ -42,6 +46,7 @@ impl AnswerKind {
             Self::Choice => "choice",
             Self::Exact => "exact",
             Self::Regex(_) => "regex",
+            Self::Using(_) => "using",
         }
     }
 }
@@ -51,6 +56,11 @@ impl fmt::Display for AnswerKind {
         f.write_str(self.name())?;
         if let Self::Regex(pattern) = self {
             write!(f, ":{}", pattern.as_str())?;
+        }
+        if let Self::Using(numbers) = self {
+            for (i, number) in numbers.iter().enumerate() {
+                write!(f, "{}{number}", if i == 0 { ":" } else { "," })?;
+            }
         }
         Ok(())
     }
@@ -66,15 +76,21 @@ impl FromStr for AnswerKind {
             "math" => Self::Math,
             "choice" => Self::Choice,
             "exact" => Self::Exact,
-            _ => match text.strip_prefix("regex:") {
-                Some(pattern) => Self::Regex(Pattern::new(pattern)?),
-                None => {
+            _ => match (text.strip_prefix("regex:"), text.strip_prefix("using:").map(numbers)) {
+                (Some(pattern), _) => Self::Regex(Pattern::new(pattern)?),
+                (None, Some(Some(numbers))) => Self::Using(numbers),
+                (None, _) => {
                     return Err(Error::new(ErrorKind::Argument, format!("unknown kind of answer {text:?}"))
-                        .remedy("use integer, math, choice, exact or regex:PATTERN"));
+                        .remedy("use integer, math, choice, exact, regex:PATTERN or using:NUMBER,..."));
                 }
             },
         })
     }
+}
+
+/// Whole numbers between commas.
+fn numbers(text: &str) -> Option<Vec<u32>> {
+    text.split(',').map(|number| number.trim().parse().ok()).collect()
 }
 
 impl Serialize for AnswerKind {
@@ -136,12 +152,14 @@ mod tests {
 
     #[test]
     fn names_survive_the_way_through_json() {
-        for name in ["integer", "math", "choice", "exact", "regex:x=(\\d+)"] {
+        for name in ["integer", "math", "choice", "exact", "regex:x=(\\d+)", "using:3,5,8"] {
             let json = serde_json::to_string(name).unwrap();
             let kind: AnswerKind = serde_json::from_str(&json).unwrap();
             assert_eq!(serde_json::to_string(&kind).unwrap(), json);
         }
-        assert!(serde_json::from_str::<AnswerKind>("\"regex:(\"").is_err());
+        for bad in ["\"regex:(\"", "\"using:\"", "\"using:1,x\"", "\"using:-1\""] {
+            assert!(serde_json::from_str::<AnswerKind>(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod number;
 mod parser;
 mod rational;
 mod token;
+mod using;
 mod value;
 
 pub use extract::{extract, stated};
@@ -55,6 +56,7 @@ pub fn normalise(kind: &AnswerKind, answer: &str) -> String {
         AnswerKind::Exact | AnswerKind::Regex(_) => collapse(answer),
         AnswerKind::Choice => choice::letter(answer).map_or_else(|| collapse(answer), String::from),
         AnswerKind::Math => settle(answer, |text| Value::read(text).to_string()),
+        AnswerKind::Using(numbers) => using::normal(numbers, answer),
         AnswerKind::Integer => settle(answer, |text| match integer::read(text) {
             Some(integer) => integer,
             None => Value::read(text).to_string(),
@@ -74,7 +76,7 @@ pub fn equal(kind: &AnswerKind, a: &str, b: &str) -> bool {
     let by_text = normalise(kind, a) == normalise(kind, b);
     match kind {
         AnswerKind::Math | AnswerKind::Integer => by_text || Value::read(a).equals(&Value::read(b)),
-        AnswerKind::Choice | AnswerKind::Exact | AnswerKind::Regex(_) => by_text,
+        AnswerKind::Choice | AnswerKind::Exact | AnswerKind::Regex(_) | AnswerKind::Using(_) => by_text,
     }
 }
 
@@ -116,8 +118,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn kinds() -> [AnswerKind; 5] {
+    fn kinds() -> [AnswerKind; 6] {
         [
+            AnswerKind::Using(vec![1, 2, 3]),
             AnswerKind::Integer,
             AnswerKind::Math,
             AnswerKind::Choice,

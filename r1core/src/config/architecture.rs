@@ -109,6 +109,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture { name: "smollm3", rope: RopeKind::Norm, unrotated: Some(4), ..PLAIN },
     Architecture { name: "glm4", rope: RopeKind::Norm, post_norms: true, ..PLAIN },
     Architecture { name: "phi3", ..PLAIN },
+    Architecture { name: "exaone", ..PLAIN },
     Architecture {
         name: "gemma3",
         qk_norm: true,

@@ -1,4 +1,4 @@
-//! Rotary position embedding as files describe it: base, linear or YaRN scaling, and the factors tensor of Llama 3.
+//! Rotary position embedding as files describe it: base, linear or YaRN scaling, and the factors of Llama 3 and LongRoPE.
 
 use super::MAX_CONTEXT;
 use super::keys::Keys;
@@ -15,10 +15,12 @@ pub(super) fn read(gguf: &Gguf, keys: &Keys<'_>, rotated: usize, context_length:
         None => "rope.scale_linear",
     };
     let factor = keys.f32(factor_key, 0.0, 1e6)?.filter(|f| *f > 0.0).map_or(1.0, f64::from);
+    let original = keys.size("rope.scaling.original_context_length", 1, MAX_CONTEXT)?.unwrap_or(context_length);
+    scaling.attn_factor = f64::from(keys.f32("rope.scaling.attn_factor", 0.0, 1e6)?.unwrap_or(1.0));
     let kind = keys.str("rope.scaling.type")?.unwrap_or("linear");
     match kind {
         "none" => {}
-        "linear" => scaling.freq_scale = 1.0 / factor,
+        "linear" | "longrope" => scaling.freq_scale = 1.0 / factor,
         "yarn" => {
             if factor < 1.0 {
                 return Err(Error::new(ErrorKind::Malformed, format!("{factor} would shorten the context"))
@@ -26,16 +28,20 @@ pub(super) fn read(gguf: &Gguf, keys: &Keys<'_>, rotated: usize, context_length:
             }
             scaling.freq_scale = 1.0 / factor;
             scaling.ext_factor = 1.0;
-            scaling.attn_factor = f64::from(keys.f32("rope.scaling.attn_factor", 0.0, 1e6)?.unwrap_or(1.0));
-            scaling.n_ctx_orig =
-                keys.size("rope.scaling.original_context_length", 1, MAX_CONTEXT)?.unwrap_or(context_length);
+            scaling.n_ctx_orig = original;
         }
         other => {
             return Err(Error::new(ErrorKind::Unsupported, format!("rope scaling '{other}' is not supported"))
                 .key(keys.full("rope.scaling.type")));
         }
     }
-    scaling.factors = factors(gguf, rotated / 2)?;
+    // LongRoPE has factors for contexts as long as those of its pretraining and others for longer ones. Which of them
+    // turn a model is decided by the file, once: keys that are cached must not turn otherwise than later queries.
+    let long = if context_length > original { "rope_factors_long.weight" } else { "rope_factors_short.weight" };
+    scaling.factors = match factors(gguf, "rope_freqs.weight", rotated / 2)? {
+        None => factors(gguf, long, rotated / 2)?,
+        found => found,
+    };
     Ok(scaling)
 }
 
@@ -58,20 +64,20 @@ pub(super) fn latent_score_factor(keys: &Keys<'_>, scaling: &mut RopeScaling) ->
     Ok(length * length)
 }
 
-fn factors(gguf: &Gguf, pairs: usize) -> Result<Option<Vec<f32>>> {
-    const FACTORS: &str = "rope_freqs.weight";
-    let Some(tensor) = gguf.tensor(FACTORS) else { return Ok(None) };
+/// What the tensor of that name divides the angle of each pair by.
+fn factors(gguf: &Gguf, name: &str, pairs: usize) -> Result<Option<Vec<f32>>> {
+    let Some(tensor) = gguf.tensor(name) else { return Ok(None) };
     if tensor.type_name() != "F32" || tensor.elements() != pairs as u64 {
         return Err(Error::new(
             ErrorKind::Malformed,
             format!("must hold {pairs} F32 values, holds {} {}", tensor.elements(), tensor.type_name()),
         )
-        .tensor(FACTORS));
+        .tensor(name));
     }
     let bytes = gguf.data(tensor)?;
     let factors: Vec<f32> = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     if !factors.iter().all(|f| f.is_finite() && *f > 0.0) {
-        return Err(Error::new(ErrorKind::Malformed, "holds a factor that is not positive").tensor(FACTORS));
+        return Err(Error::new(ErrorKind::Malformed, "holds a factor that is not positive").tensor(name));
     }
     Ok(Some(factors))
 }

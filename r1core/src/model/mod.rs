@@ -10,6 +10,7 @@ pub use runner::{Runner, Step, Wanted};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cache::CacheType;
 use crate::cancel::CancelToken;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
@@ -34,6 +35,21 @@ pub struct ModelOptions {
     /// variable `R1_KERNELS` where it is set, else the fastest that this processor has. The choice changes the speed,
     /// never a bit of the result.
     pub kernels: Option<String>,
+    /// What runs the model; `None` takes the environment variable `R1_BACKEND` where it is set, else `cpu`. Other than
+    /// `cpu` there are devices of ggml, which takes the feature `ggml`: `cuda`, `metal`,
+    /// `vulkan`, `gpu` (every GPU), `ggml-cpu` (ggml's own CPU code), `rpc` (the devices of [`ModelOptions::rpc`]), or
+    /// names of devices with commas between them, as [`Device::list`](crate::Device::list) tells them. What was asked for
+    /// runs, or opening fails: nothing falls back in silence.
+    pub backend: Option<String>,
+    /// How many layers, the last ones, go to the devices, shared out by their free memory; earlier ones run on the CPU.
+    /// `None` takes as many as fit.
+    pub gpu_layers: Option<usize>,
+    /// A folder with ggml's shared libraries; `None` takes the environment variable `R1_GGML_LIB_DIR`, else the ggml that
+    /// is linked.
+    pub ggml_folder: Option<std::path::PathBuf>,
+    /// Addresses (`host:port`) of ggml RPC servers whose devices may be used. The protocol has no protection whatsoever:
+    /// name servers of a trusted network only.
+    pub rpc: Vec<String>,
     /// Stops loading when it fires.
     pub cancel: CancelToken,
     /// Told how far loading has come.
@@ -58,6 +74,8 @@ pub struct Model {
 struct Inner {
     config: Config,
     weights: Weights,
+    #[cfg(feature = "ggml")]
+    pub(super) devices: Option<Arc<crate::ggml::DeviceModel>>,
     ropes: Vec<Rope>,
     tokenizer: Tokenizer,
     template: Option<String>,
@@ -106,13 +124,22 @@ impl Model {
         let template = template_text(metadata)?.map(str::to_owned);
         let name = metadata.str("general.name").ok().flatten().map(str::to_owned);
         let gguf = Arc::new(gguf);
+        #[cfg(feature = "ggml")]
+        let devices = devices(&gguf, &config, options)?;
+        #[cfg(feature = "ggml")]
+        let cpu_layers = devices.as_ref().map_or(config.layers.len(), |devices| devices.cpu_layers);
+        #[cfg(not(feature = "ggml"))]
+        let cpu_layers = only_cpu(&config, options)?;
         let repack = options.repack.resolve(&gguf, memory::available());
-        let weights = Weights::load(&gguf, &config, isa, repack, &options.cancel, options.progress.as_ref())?;
+        let (cancel, progress) = (&options.cancel, options.progress.as_ref());
+        let weights = Weights::load(&gguf, &config, cpu_layers, isa, repack, cancel, progress)?;
         let ropes = config.ropes.iter().map(Rope::new).collect();
         Ok(Model {
             inner: Arc::new(Inner {
                 config,
                 weights,
+                #[cfg(feature = "ggml")]
+                devices,
                 ropes,
                 tokenizer,
                 template,
@@ -178,9 +205,66 @@ impl Model {
         self.inner.repack
     }
 
-    /// Memory that the repacked weights take, in bytes; 0 where they stay in the file ([`Repack::Off`]).
+    /// Memory that the weights take, in bytes: those repacked for the CPU (none where they stay in the file,
+    /// [`Repack::Off`]) and those on devices.
     pub fn weight_bytes(&self) -> usize {
-        self.inner.weights.bytes()
+        self.inner.weights.bytes() + self.placement().iter().map(|(_, _, bytes)| bytes).sum::<usize>()
+    }
+
+    /// Tokens of a prompt that one forward pass takes by default: 512, or 2048 where GPUs run the model.
+    pub fn prefill_chunk(&self) -> usize {
+        #[cfg(feature = "ggml")]
+        if self.inner.devices.as_ref().is_some_and(|devices| devices.on_gpus()) {
+            return 2048;
+        }
+        512
+    }
+
+    /// Fails where the devices cannot store keys and values so.
+    pub(crate) fn check_cache(&self, kind: CacheType) -> Result<()> {
+        if kind == CacheType::F16 || self.placement().is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "devices of ggml store keys and values in F16 only")
+            .remedy("leave the cache's type at F16, or run on the CPU"))
+    }
+
+    /// The devices that run layers: name, layers, and bytes of weights there. Empty on the CPU alone.
+    pub fn placement(&self) -> Vec<(String, std::ops::Range<usize>, usize)> {
+        #[cfg(feature = "ggml")]
+        if let Some(devices) = &self.inner.devices {
+            return devices.placement();
+        }
+        Vec::new()
+    }
+}
+
+/// What is to run the model; `None` for the CPU.
+fn backend(options: &ModelOptions) -> Option<String> {
+    let from_environment = || std::env::var("R1_BACKEND").ok().filter(|v| !v.is_empty());
+    options.backend.clone().or_else(from_environment).filter(|backend| backend != "cpu")
+}
+
+/// The devices that `options` ask for.
+#[cfg(feature = "ggml")]
+fn devices(gguf: &Gguf, config: &Config, options: &ModelOptions) -> Result<Option<Arc<crate::ggml::DeviceModel>>> {
+    let Some(backend) = backend(options) else { return Ok(None) };
+    let request = crate::ggml::Request {
+        backend,
+        layers: options.gpu_layers,
+        folder: options.ggml_folder.clone(),
+        servers: options.rpc.clone(),
+    };
+    crate::ggml::DeviceModel::load(gguf, config, &request, &options.cancel, options.progress.as_ref())
+}
+
+/// The number of layers on the CPU: all of them.
+#[cfg(not(feature = "ggml"))]
+fn only_cpu(config: &Config, options: &ModelOptions) -> Result<usize> {
+    match backend(options) {
+        None => Ok(config.layers.len()),
+        Some(backend) => Err(Error::new(ErrorKind::Unsupported, format!("this build has no backend '{backend}'"))
+            .remedy("build with the feature 'ggml', or run on the CPU")),
     }
 }
 

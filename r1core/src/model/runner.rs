@@ -43,6 +43,9 @@ pub struct Runner {
     team: Team,
     cancel: CancelToken,
     buffers: Buffers,
+    /// Runs the layers that are on devices; started by the first run.
+    #[cfg(feature = "ggml")]
+    engine: Option<crate::ggml::Engine>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +90,14 @@ impl Runner {
     /// offers. Out-of-range counts are clamped to 1..=256. Its runs stop while `cancel` is fired.
     pub fn new(model: &Model, threads: Option<usize>, cancel: CancelToken) -> Runner {
         let team = Team::with_stop(threads.unwrap_or_else(default_threads), cancel.flag());
-        Runner { model: model.clone(), team, cancel, buffers: Buffers::default() }
+        Runner {
+            model: model.clone(),
+            team,
+            cancel,
+            buffers: Buffers::default(),
+            #[cfg(feature = "ggml")]
+            engine: None,
+        }
     }
 
     /// The model that runs.
@@ -104,16 +114,91 @@ impl Runner {
     /// their positions.
     ///
     /// # Errors
-    /// `Argument` for an empty step or a token outside the vocabulary, `ContextFull` where a cache lacks room,
-    /// `OutOfMemory`, `Cancelled`. After an error every cache holds what it held before.
+    /// `Argument` for an empty step, a token outside the vocabulary or another model's cache, `ContextFull` where a cache
+    /// lacks room, `OutOfMemory`, `Cancelled`. After an error every cache holds what it held before.
     pub fn run(&mut self, steps: &mut [Step<'_>]) -> Result<&[f32]> {
-        let Runner { model, team, cancel, buffers } = self;
+        self.team.take_dropped();
+        self.cancel.check()?;
+        self.buffers.collect_rows(steps, self.model.inner.weights.embedding.rows())?;
+        #[cfg(feature = "ggml")]
+        {
+            if let Some(devices) = self.model.inner.devices.clone() {
+                return self.run_devices(&devices, steps);
+            }
+            if steps.iter().any(|step| step.cache.lease().is_some()) {
+                return Err(Error::new(ErrorKind::Argument, "the cache was filled by another model"));
+            }
+        }
+        self.run_layers(steps)?;
+        let Runner { model, team, buffers, .. } = self;
         let inner = &*model.inner;
         let (config, weights) = (&inner.config, &inner.weights);
         let width = config.embedding_length;
-        team.take_dropped();
-        cancel.check()?;
-        buffers.collect_rows(steps, weights.embedding.rows())?;
+        let pass = Pass { isa: inner.isa, team, positions: &buffers.positions, norm_eps: config.norm_eps, width };
+        let vocabulary = config.vocabulary;
+        let count = buffers.wanted.len();
+        buffers.logits.resize(count * vocabulary, 0.0);
+        if let (Some(output), true) = (&weights.output, count > 0) {
+            norm_rows(&pass, &buffers.residual, &weights.output_norm, &mut buffers.normed);
+            buffers.projector.project(
+                pass.isa,
+                team,
+                &buffers.normed[..count * width],
+                width,
+                &mut [(output, &mut buffers.logits)],
+            );
+            if let Some(cap) = config.logit_soft_cap {
+                ops::soft_cap(pass.isa, &mut buffers.logits, cap);
+            }
+        }
+        // Nothing counts that was computed while tasks were dropped, even if the flag is down again by now.
+        if team.take_dropped() {
+            return Err(cancelled());
+        }
+        for step in steps {
+            step.cache.commit(step.tokens.len());
+        }
+        Ok(&buffers.logits)
+    }
+
+    /// As [`Runner::run`], with the later layers on devices.
+    #[cfg(feature = "ggml")]
+    fn run_devices(
+        &mut self,
+        devices: &std::sync::Arc<crate::ggml::DeviceModel>,
+        steps: &mut [Step<'_>],
+    ) -> Result<&[f32]> {
+        for step in steps.iter_mut() {
+            self.model.check_cache(step.cache.kind())?;
+            step.cache.check_room(step.tokens.len())?;
+            step.cache.keep_layers(devices.cpu_layers);
+        }
+        if devices.takes_tokens() {
+            self.buffers.residual.clear();
+        } else {
+            self.run_layers(steps)?;
+            if self.team.take_dropped() {
+                return Err(cancelled());
+            }
+        }
+        let engine = match &mut self.engine {
+            Some(engine) => engine,
+            none => none.insert(crate::ggml::Engine::new(devices, self.team.threads())?),
+        };
+        let logits = engine.run(steps, &self.buffers.residual, &self.cancel)?;
+        for step in steps {
+            step.cache.commit(step.tokens.len());
+        }
+        Ok(logits)
+    }
+
+    /// Embeds the rows of `steps` and runs them through the layers that are on the CPU: the residual stream of all rows,
+    /// or of the wanted ones where these are all layers.
+    fn run_layers(&mut self, steps: &mut [Step<'_>]) -> Result<()> {
+        let Runner { model, team, cancel, buffers, .. } = self;
+        let inner = &*model.inner;
+        let (config, weights) = (&inner.config, &inner.weights);
+        let width = config.embedding_length;
         for step in steps.iter_mut() {
             step.cache.reserve(step.tokens.len())?;
         }
@@ -167,31 +252,8 @@ impl Runner {
             }
         }
 
-        let vocabulary = config.vocabulary;
-        let count = buffers.wanted.len();
-        buffers.logits.resize(count * vocabulary, 0.0);
-        if count > 0 {
-            norm_rows(&pass, &buffers.residual, &weights.output_norm, &mut buffers.normed);
-            buffers.projector.project(
-                pass.isa,
-                team,
-                &buffers.normed[..count * width],
-                width,
-                &mut [(&weights.output, &mut buffers.logits)],
-            );
-            if let Some(cap) = config.logit_soft_cap {
-                ops::soft_cap(pass.isa, &mut buffers.logits, cap);
-            }
-        }
-        // Nothing counts that was computed while tasks were dropped, even if the flag is down again by now.
-        if team.take_dropped() {
-            return Err(cancelled());
-        }
-        for step in steps {
-            step.cache.commit(step.tokens.len());
-        }
         buffers.positions = positions;
-        Ok(&buffers.logits)
+        Ok(())
     }
 }
 

@@ -83,6 +83,8 @@ pub struct ThinkControl {
     extensions: usize,
     /// The host has asked for the answer.
     interrupted: bool,
+    /// It has asked in some thought of this reply: no further one may begin.
+    answer_wanted: bool,
     /// The turn budget that was seen last.
     turn: Option<usize>,
     /// It was changed in this thought.
@@ -130,6 +132,7 @@ impl ThinkControl {
             reason: CloseReason::None,
             extensions: options.max_extensions,
             interrupted: false,
+            answer_wanted: false,
             turn: options.budget,
             changed: false,
             waited: 0,
@@ -348,6 +351,7 @@ impl ThinkControl {
     /// Why the thought should end now, the most urgent reason first.
     fn due(&mut self, stand: Option<Stand>) -> Option<CloseReason> {
         self.interrupted |= self.handle.take_close();
+        self.answer_wanted |= self.interrupted;
         let reasons = [
             (self.interrupted, CloseReason::Interrupt),
             (self.is_late(), CloseReason::Deadline),
@@ -486,7 +490,7 @@ impl ThinkControl {
         let enough = !self.options.reopen || self.options.max_blocks.is_some_and(|most| blocks >= most);
         let spent = self.machine.counters().reasoning as usize + self.budget.charged;
         let spent = self.handle.budget().is_some_and(|budget| spent >= budget);
-        blocks > 0 && (enough || spent)
+        blocks > 0 && (enough || spent || self.answer_wanted)
     }
 
     fn steer_answer(&self) -> Steer<'_> {

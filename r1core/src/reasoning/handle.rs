@@ -26,7 +26,8 @@ struct Shared {
 }
 
 impl ThinkHandle {
-    /// Asks for the answer now: the thought is closed before the next token. Returns the phase at this moment; where it
+    /// Asks for the answer now: the thought is closed before the next token, and no further one may begin in this reply.
+    /// Returns the phase at this moment; where it
     /// is not [`Phase::Thinking`] there is nothing to close and the request is dropped.
     pub fn close(&self) -> Phase {
         let phase = self.phase();

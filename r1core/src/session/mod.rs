@@ -6,6 +6,7 @@ mod gate;
 mod generation;
 mod history;
 mod options;
+mod outlook;
 mod profiles;
 mod sequencer;
 mod stop;
@@ -21,14 +22,15 @@ pub use vote::{
     ExtractFn, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState, WeighFn,
 };
 
+use std::time::Instant;
+
 use crate::cache::{CacheType, KvCache};
 use crate::cancel::CancelToken;
 use crate::model::{Model, Runner, Step, Wanted};
 use crate::progress::{ProgressFn, Stage};
+use crate::speculation::{Drafter, Guesses, Speculation};
 use crate::{Error, ErrorKind, Result};
-
-/// Tokens that one forward pass of a prompt takes by default.
-const PREFILL_CHUNK: usize = 512;
+use outlook::Outlook;
 
 /// The context that a session gets by default, where the model's own is larger: the paper's limit for one reply.
 const DEFAULT_CONTEXT: usize = 32_768;
@@ -41,10 +43,14 @@ pub struct SessionOptions {
     pub context: Option<usize>,
     /// Threads that work, the caller's included; `None` takes one for each processor.
     pub threads: Option<usize>,
-    /// How keys and values are stored.
+    /// How keys and values are stored; devices of ggml have [`CacheType::F16`] only.
     pub cache: CacheType,
-    /// Tokens of a prompt that one forward pass takes; `None` takes 512. Changes speed and memory, no bit of the result.
+    /// Tokens of a prompt that one forward pass takes; `None` takes [`Model::prefill_chunk`]. Changes speed and memory,
+    /// and on the CPU no bit of the result.
     pub prefill_chunk: Option<usize>,
+    /// Whether tokens are guessed ahead from what the text repeats, and checked several in one pass. Changes speed, no bit
+    /// of the result. Ignored where layers run on devices of ggml, whose bits depend on the batch.
+    pub speculation: Speculation,
     /// Stops prefill and decode when it fires.
     pub cancel: CancelToken,
     /// Told how far a prompt has come.
@@ -71,8 +77,9 @@ pub struct Session {
     runner: Runner,
     cache: KvCache,
     tokens: Vec<u32>,
-    /// Logits after the last token; empty where they are not known.
-    logits: Vec<f32>,
+    /// Logits after the last token, and after the guesses beyond it, which the cache holds, too.
+    outlook: Outlook,
+    drafter: Option<Drafter>,
     prefill_chunk: usize,
     cancel: CancelToken,
     progress: Option<ProgressFn>,
@@ -90,15 +97,18 @@ impl Model {
             return Err(Error::new(ErrorKind::Argument, format!("a context of {context} is out of range 1..={own}"))
                 .remedy("ask for at most what the model was trained for"));
         }
-        let prefill_chunk = options.prefill_chunk.unwrap_or(PREFILL_CHUNK);
+        let prefill_chunk = options.prefill_chunk.unwrap_or_else(|| self.prefill_chunk());
+        self.check_cache(options.cache)?;
         if prefill_chunk == 0 {
             return Err(Error::new(ErrorKind::Argument, "a prefill chunk of 0 tokens makes no progress"));
         }
+        let speculation = if self.placement().is_empty() { options.speculation } else { Speculation::Off };
         Ok(Session {
             runner: Runner::new(self, options.threads, options.cancel.clone()),
             cache: KvCache::new(self.config(), options.cache, context),
             tokens: Vec::new(),
-            logits: Vec::new(),
+            outlook: Outlook::default(),
+            drafter: Drafter::new(speculation),
             prefill_chunk,
             cancel: options.cancel,
             progress: options.progress,
@@ -144,12 +154,14 @@ impl Session {
     /// `Cancelled`. After an error the session holds the tokens of the chunks that were finished.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<()> {
         self.check_room(self.tokens.len(), tokens.len())?;
+        self.learn(false);
+        self.forget_guesses();
         let total = tokens.len() as u64;
         let mut done = 0;
         while done < tokens.len() {
             let end = (done + self.prefill_chunk).min(tokens.len());
             let wanted = if end == tokens.len() { Wanted::Last } else { Wanted::None };
-            self.step(&tokens[done..end], wanted)?;
+            self.step(&tokens[done..end], 0, wanted)?;
             done = end;
             if let Some(progress) = &self.progress {
                 progress.report(Stage::Prefill, done as u64, total);
@@ -177,7 +189,7 @@ impl Session {
         if len < self.tokens.len() {
             self.tokens.truncate(len);
             self.cache.truncate(len);
-            self.logits.clear();
+            self.outlook.clear();
         }
     }
 
@@ -186,22 +198,29 @@ impl Session {
     /// # Errors
     /// `State` before the first prefill and after [`Session::truncate`].
     pub fn logits(&self) -> Result<&[f32]> {
-        if self.logits.is_empty() {
-            return Err(Error::new(ErrorKind::State, "there are no logits before a prompt")
-                .remedy("append at least one token with prefill first"));
-        }
-        Ok(&self.logits)
+        self.outlook.logits().ok_or_else(|| {
+            Error::new(ErrorKind::State, "there are no logits before a prompt")
+                .remedy("append at least one token with prefill first")
+        })
+    }
+
+    /// What guessing tokens ahead came to so far; see [`SessionOptions::speculation`].
+    pub fn guesses(&self) -> Guesses {
+        self.drafter.as_ref().map(Drafter::counts).unwrap_or_default()
     }
 
     /// A second session with the same past, which costs no copy of the cache now. It gets a team of threads of its own
     /// and a cancel token of its own.
     pub fn fork(&self) -> Session {
         let cancel = CancelToken::new();
+        let mut cache = self.cache.fork();
+        cache.truncate(self.tokens.len());
         Session {
             runner: Runner::new(self.model(), Some(self.threads()), cancel.clone()),
-            cache: self.cache.fork(),
+            cache,
             tokens: self.tokens.clone(),
-            logits: self.logits.clone(),
+            outlook: self.outlook.without_guesses(),
+            drafter: self.drafter.clone(),
             prefill_chunk: self.prefill_chunk,
             cancel,
             progress: self.progress.clone(),
@@ -231,17 +250,70 @@ impl Session {
         .remedy("open the session with a larger context or shorten the prompt"))
     }
 
-    /// Appends tokens that a generation chose; there is room for them.
-    fn append(&mut self, tokens: &[u32]) -> Result<()> {
-        tokens.chunks(self.prefill_chunk).try_for_each(|chunk| self.step(chunk, Wanted::Last))
+    /// Appends tokens that a generation chose; there is room for them. Computes nothing where they were guessed.
+    fn append(&mut self, chosen: &[u32]) -> Result<()> {
+        let mut rest = chosen;
+        while let Some((&first, after)) = rest.split_first()
+            && self.outlook.take(first)
+        {
+            self.tokens.push(first);
+            rest = after;
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.learn(true);
+        self.forget_guesses();
+        for chunk in rest.chunks(self.prefill_chunk) {
+            // Forced tokens come many at a time, and logits are wanted after the last of them only.
+            let guesses = if rest.len() == 1 { self.guess(chunk) } else { Vec::new() };
+            self.step(&[chunk, &guesses].concat(), guesses.len(), Wanted::Last)?;
+        }
+        Ok(())
     }
 
-    fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<()> {
+    /// Guesses for what follows the session's tokens and `chosen`.
+    fn guess(&mut self, chosen: &[u32]) -> Vec<u32> {
+        let mut guesses = Vec::new();
+        if let Some(drafter) = &mut self.drafter {
+            let len = self.tokens.len();
+            self.tokens.extend_from_slice(chosen);
+            // The last token of a sequence needs no logits, so one position is left over.
+            let room = self.cache.capacity().saturating_sub(self.tokens.len() + 1);
+            drafter.guess(&self.tokens, room, &mut guesses);
+            self.tokens.truncate(len);
+        }
+        guesses
+    }
+
+    /// Tells the drafter what became of the guesses.
+    fn learn(&mut self, missed: bool) {
+        if let (Some(drafter), made @ 1..) = (&mut self.drafter, self.outlook.made()) {
+            let taken = self.outlook.taken();
+            drafter.learn(made, taken, missed && taken < made);
+        }
+    }
+
+    /// Takes the guesses that were not chosen out of the cache.
+    fn forget_guesses(&mut self) {
+        self.cache.truncate(self.tokens.len());
+        self.outlook.forget_guesses();
+    }
+
+    /// Runs tokens, of which the last `guesses` are not the session's yet.
+    fn step(&mut self, tokens: &[u32], guesses: usize, wanted: Wanted) -> Result<()> {
+        let chosen = tokens.len() - guesses;
+        let wanted = if guesses > 0 { Wanted::All } else { wanted };
+        let vocabulary = self.model().config().vocabulary;
         let mut steps = [Step { cache: &mut self.cache, tokens, wanted }];
+        let start = Instant::now();
         let logits = self.runner.run(&mut steps)?;
-        self.logits.clear();
-        self.logits.extend_from_slice(logits);
-        self.tokens.extend_from_slice(tokens);
+        if let Some(drafter) = &mut self.drafter {
+            drafter.timed(tokens.len(), start.elapsed());
+        }
+        let known = if guesses > 0 { &logits[(chosen - 1) * vocabulary..] } else { logits };
+        self.outlook.set(known, vocabulary, &tokens[chosen..]);
+        self.tokens.extend_from_slice(&tokens[..chosen]);
         Ok(())
     }
 }

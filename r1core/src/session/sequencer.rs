@@ -9,7 +9,7 @@ use super::text::Text;
 use super::{Done, Event, Finish, GenerateOptions, Provenance, TokenEvent, Usage};
 use crate::model::Model;
 use crate::reasoning::{InitialPhase, Phase, Plan, ThinkControl, ThinkHandle, Verdict, Words};
-use crate::sampler::{log_prob, top_logprobs};
+use crate::sampler::{Sampled, log_prob, top_logprobs};
 use crate::tokenizer::{EncodeOptions, TokenKind, Tokenizer};
 use crate::{Error, Result};
 
@@ -26,6 +26,8 @@ pub(super) struct Sequencer {
     context: usize,
     charge_prompt: bool,
     logprobs: Option<usize>,
+    /// Whether the token that ends the turn has an event, too. Counts leave it out.
+    tells_end: bool,
     ignore_end: bool,
     /// The tokens to run next.
     run: Vec<u32>,
@@ -68,6 +70,7 @@ impl Sequencer {
             context,
             charge_prompt: options.think.charge_prompt,
             logprobs: options.logprobs,
+            tells_end: false,
             ignore_end: options.ignore_end,
             run: Vec::new(),
             ended: false,
@@ -127,6 +130,9 @@ impl Sequencer {
             Verdict::Commit => {}
             Verdict::Force => return Ok(self.force(logits)),
             Verdict::End => {
+                if self.tells_end {
+                    note(&mut self.text, self.logprobs, sampled, logits);
+                }
                 self.control.accept_end();
                 return Ok(self.end(Finish::Stop));
             }
@@ -137,10 +143,7 @@ impl Sequencer {
         if self.gate.crosses(&self.control, sampled.id, bytes) {
             return Ok(if self.control.write_tag() { self.force(logits) } else { self.end(full) });
         }
-        if let Some(count) = self.logprobs {
-            let (id, logprob, top) = (sampled.id, Some(sampled.logprob), top_logprobs(logits, count));
-            self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Sampled }));
-        }
+        note(&mut self.text, self.logprobs, sampled, logits);
         self.profiles.accept(sampled.id);
         self.gate.accept(&mut self.control, sampled.id, bytes)?;
         if self.text.push(self.control.accept(sampled.id, bytes)) {
@@ -149,6 +152,11 @@ impl Sequencer {
         self.run.clear();
         self.run.push(sampled.id);
         Ok(Next::Run(&self.run))
+    }
+
+    /// Makes the token that ends the turn an event like the others.
+    pub(super) fn tell_end(&mut self) {
+        self.tells_end = true;
     }
 
     /// Takes the tokens that the controller forces. `logits` are those before the first of them.
@@ -207,6 +215,14 @@ impl Sequencer {
         self.ended = true;
         self.control.finish();
         error
+    }
+}
+
+/// Tells of a token that the model chose, where log-probabilities are wanted.
+fn note(text: &mut Text, logprobs: Option<usize>, sampled: Sampled, logits: &[f32]) {
+    if let Some(count) = logprobs {
+        let (id, logprob, top) = (sampled.id, Some(sampled.logprob), top_logprobs(logits, count));
+        text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Sampled }));
     }
 }
 

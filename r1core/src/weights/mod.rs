@@ -20,6 +20,7 @@ pub(crate) use feed_forward::{ExpertsWeights, FeedForwardKind, FeedForwardWeight
 use r1_kernels::{Format, Isa, Matrix, Packer, Team};
 pub use repack::Repack;
 use repack::Rows;
+pub(crate) use repack::is_of_experts;
 
 /// All weights of a model.
 #[derive(Debug)]
@@ -28,8 +29,9 @@ pub(crate) struct Weights {
     pub(crate) layers: Vec<LayerWeights>,
     /// `[embedding_length]`
     pub(crate) output_norm: Vec<f32>,
-    /// `[vocabulary][embedding_length]`; made from the embedding table where the file has no output of its own.
-    pub(crate) output: Linear,
+    /// `[vocabulary][embedding_length]`; made from the embedding table where the file has no output of its own. `None`
+    /// where a device has it.
+    pub(crate) output: Option<Linear>,
 }
 
 #[derive(Debug)]
@@ -46,11 +48,12 @@ pub(crate) struct Linear {
 }
 
 impl Weights {
-    /// Reads and checks every weight and repacks it where `repack` says so. Reports progress in bytes of the file; stops
-    /// between groups of rows when `cancel` fires.
+    /// Reads and checks the weights of the first `layers` layers, and the head's where these are all, and repacks them
+    /// where `repack` says so. Reports progress in bytes of the file; stops between groups of rows when `cancel` fires.
     pub(crate) fn load(
         gguf: &Arc<Gguf>,
         config: &Config,
+        layers: usize,
         isa: Isa,
         repack: Repack,
         cancel: &CancelToken,
@@ -67,9 +70,11 @@ impl Weights {
         let table = loader.tensor("token_embd.weight")?;
         loader.check_shape(table, &[d, config.vocabulary])?;
         let embedding = Embedding::new(gguf, table, d, config.vocabulary)?;
+        let has_head = layers >= config.layers.len();
         let layers = config
             .layers
             .iter()
+            .take(layers)
             .enumerate()
             .map(|(il, layer)| {
                 Ok(LayerWeights {
@@ -80,7 +85,11 @@ impl Weights {
             .collect::<Result<_>>()?;
         let output_norm = loader.vector("output_norm.weight", d)?;
         let output_name = if gguf.tensor("output.weight").is_some() { "output.weight" } else { "token_embd.weight" };
-        let output = Linear { matrix: loader.matrix(output_name, d, config.vocabulary)?, bias: None };
+        let output = if has_head {
+            Some(Linear { matrix: loader.matrix(output_name, d, config.vocabulary)?, bias: None })
+        } else {
+            None
+        };
         if let Some(progress) = progress {
             progress.report(Stage::Load, total, total);
         }
@@ -94,7 +103,7 @@ impl Weights {
             .layers
             .iter()
             .map(|l| l.attention.bytes() + l.feed_forward.linears().into_iter().map(linear).sum::<usize>());
-        layers.sum::<usize>() + linear(&self.output)
+        layers.sum::<usize>() + self.output.as_ref().map_or(0, linear)
     }
 }
 
@@ -127,7 +136,7 @@ impl<'a> Loader<'a> {
             let range = start..start + count;
             start += count;
             let matrix = self.part(&rows, range.clone())?;
-            Ok(Linear { matrix, bias: bias.as_ref().map(|b| b[range].to_vec()) })
+            Ok::<_, Error>(Linear { matrix, bias: bias.as_ref().map(|b| b[range].to_vec()) })
         };
         Ok([part(outputs[0])?, part(outputs[1])?, part(outputs[2])?])
     }
@@ -223,17 +232,22 @@ impl<'a> Loader<'a> {
     }
 
     fn check_shape(&self, tensor: &TensorInfo, expected: &[usize]) -> Result<()> {
-        let trimmed = tensor.dims().iter().rposition(|d| *d != 1).map_or(1, |last| last + 1).max(expected.len());
-        let same = tensor.dims().len() >= expected.len()
-            && trimmed == expected.len()
-            && tensor.dims().iter().zip(expected).all(|(a, b)| *a == *b as u64);
-        if same {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Malformed,
-            format!("has shape {:?}, the model's numbers call for {expected:?}", tensor.dims()),
-        )
-        .tensor(tensor.name()))
+        check_shape(tensor, expected)
     }
+}
+
+/// Fails where a tensor's dimensions are not these, but for ones at the end.
+pub(crate) fn check_shape(tensor: &TensorInfo, expected: &[usize]) -> Result<()> {
+    let trimmed = tensor.dims().iter().rposition(|d| *d != 1).map_or(1, |last| last + 1).max(expected.len());
+    let same = tensor.dims().len() >= expected.len()
+        && trimmed == expected.len()
+        && tensor.dims().iter().zip(expected).all(|(a, b)| *a == *b as u64);
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Malformed,
+        format!("has shape {:?}, the model's numbers call for {expected:?}", tensor.dims()),
+    )
+    .tensor(tensor.name()))
 }

@@ -4,8 +4,11 @@ use std::fs;
 
 use r1_peers::Result;
 use r1_peers::args::Args;
+use deepseek_r1::{Mix, header};
 use tiny_models::{KINDS, Shape};
 
+#[path = "../../../../tests/support/deepseek_r1.rs"]
+mod deepseek_r1;
 #[path = "../../../../tests/support/gguf_writer.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests' own writer; each user needs a part")]
 mod gguf_writer;
@@ -17,7 +20,9 @@ make_model KIND FORMAT OUT.gguf [--layers N] [--width N] [--heads N] [--kv-heads
     [--vocabulary N] [--seed N] [--experts N] [--used N] [--expert-width N] [--leading-dense N] [--shared N] [--fused]
     [--q-lora-rank N] [--kv-lora-rank N] [--nope N] [--rope N] [--yarn FACTOR]
 KIND is an architecture, or one of its forms (llama-moe, deepseek2-lite-moe); FORMAT a type of tensors, such as Q4_K. The
-same arguments give the same file.";
+same arguments give the same file.
+make_model r1-671b|r1-671b-merged Q8_0|Q4_K_M|Q2_K|IQ1_S OUT.gguf
+The header of DeepSeek-R1, without data, for `r1 inspect`; merged as in files made before April 2025.";
 
 fn main() -> Result<()> {
     let mut args = Args::of_process(USAGE);
@@ -27,6 +32,12 @@ fn main() -> Result<()> {
     };
     for word in [&kind, &format, &out] {
         args.flag(word);
+    }
+    if let "r1-671b" | "r1-671b-merged" = kind.as_str() {
+        let mix = Mix::from_name(&format).ok_or_else(|| format!("{format} is none of Q8_0, Q4_K_M, Q2_K and IQ1_S"))?;
+        args.finish()?;
+        fs::write(&out, header(mix, kind.ends_with("merged")).header())?;
+        return Ok(());
     }
     let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else {
         return Err(format!("{kind} is none of {}", KINDS.join(", ")).into());

@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let lines = std::io::stdin().lock().lines().map(|line| ids(&line?)).collect::<Result<Vec<_>>>()?;
     let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
 
-    let mut engine = engine::open(&name, &path, Running { context: longest.max(1), threads, exact })?;
+    let mut engine = engine::open(&name, &path, Running { context: longest.max(1), branches: 1, threads, exact })?;
     let mut dump = dump_to.map(|path| dump::Writer::create(&path, engine.vocabulary())).transpose()?;
     let mut out = std::io::stdout().lock();
     for ids in lines.iter().filter(|ids| !ids.is_empty()) {

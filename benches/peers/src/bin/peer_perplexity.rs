@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let model = Model::load(&path, Loading { vocabulary_only: true, ..Loading::default() })?;
     let mut ids = model.tokenize(&text, false, false)?;
     ids.truncate(limit);
-    let mut engine = engine::open(&name, &path, Running { context: window, threads, exact })?;
+    let mut engine = engine::open(&name, &path, Running { context: window, branches: 1, threads, exact })?;
     let (mut total, mut tokens) = (0.0, 0);
     for window in passes::windows(&ids, model.leading(), window) {
         passes::every_position(&mut *engine, &window, BATCH, |position, logits| {

@@ -143,6 +143,7 @@ impl<'a> Plan<'a> {
                 let at = |column: usize| unsafe { self.out.0.add(column * rows + ROWS * group) };
                 let weights = weights(group);
                 for (column, results) in (first..).zip(&mut results[..n]) {
+                    fetch_for_writing(at(column));
                     if weights.first == 0 {
                         *results = [0.0; ROWS];
                     } else {
@@ -152,11 +153,34 @@ impl<'a> Plan<'a> {
                 }
                 tile(isa, weights, self.x, first, n, &mut results);
                 for (column, results) in (first..).zip(&results[..n]) {
-                    // SAFETY: as above.
-                    unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), at(column), live) };
+                    if live == ROWS {
+                        // A copy of a length that the compiler knows: no call.
+                        // SAFETY: as above; all rows of the group exist.
+                        unsafe { at(column).cast::<[f32; ROWS]>().write_unaligned(*results) };
+                    } else {
+                        // SAFETY: as above.
+                        unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), at(column), live) };
+                    }
                 }
             }
             first += n;
         }
     }
+}
+
+/// Asks for the cache lines of a column's results, which lie far apart, while the tile is being computed: stores that miss
+/// would hold up the tile after it.
+#[inline]
+fn fetch_for_writing(results: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: a prefetch writes nothing and never faults.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_ET0>(results.cast());
+            _mm_prefetch::<_MM_HINT_ET0>(results.wrapping_add(ROWS - 1).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = results;
 }

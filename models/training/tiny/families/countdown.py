@@ -4,7 +4,7 @@ from itertools import combinations
 from random import Random
 
 from tiny.problem import Problem
-from tiny.steps import RANK
+from tiny.steps import RANK, agree
 
 ASK = ["Use the numbers {} to make {}.", "Make {1} from {0}.", "Reach {1} with {0}.", "Use {} to reach {}.",
        "Combine {} to get {}.", "Using {}, make {}.", "Countdown: numbers {}, target {}.", "Use {} to make {}.",
@@ -149,6 +149,11 @@ def _look(t, items, target):
                 t.say(f"Yes, {value}.\n")
                 # The items' own values, so that a slip stays one.
                 return _close(last, (value, merged[1]), target)
+        value, (op, *_) = merged = t.rng.choice(merges)
+        if t.false_hit(f"Yes, {value}.", f" Wait, {value} is not needed. "):
+            t.say("\n")
+            # As one who believes it would go on: with a step that leads elsewhere.
+            return t.rng.choice([tree for v, tree in _merges(last, merged) if v != target])
         t.say("No.\n")
     return None
 
@@ -156,8 +161,8 @@ def _look(t, items, target):
 def _needs(last: int, target: int) -> list[int]:
     """What the others must be, so that one more step gives the target."""
     out = [target - last, target + last, last - target]
-    if last > 1:
-        out.append(target // last if target % last == 0 else 0)
+    if last > 1 and target % last == 0 and target > last:
+        out.append(target // last)
     return list(dict.fromkeys(n for n in out if n > 0))
 
 
@@ -170,12 +175,7 @@ def _end(t, tree) -> str | None:
 
 def _check(t, target) -> bool:
     """Computes the expression anew, from the problem's numbers."""
-    out = _value(t, t.tree)
-    if out == target:
-        t.say(f"{target} is reached. All numbers are used once. ")
-    else:
-        t.say(f"{out} is not {target}. ")
-    return out == target
+    return agree(t, _value(t, t.tree), target)
 
 
 def _value(t, tree) -> int:

@@ -18,7 +18,8 @@ const MAX_SAMPLES: usize = 4096;
 pub struct VoteOptions {
     /// Samples at most, 1 to 4096. Default 16.
     pub samples: usize,
-    /// How each sample is generated. Sample `i` has the seed [`sample_seed`]`(seed, i)`; its token events are not sent.
+    /// How each sample is generated. Sample `i` has the seed [`sample_seed`]`(seed, i)`; its token events are kept in
+    /// [`VoteSample::chosen`].
     pub generate: GenerateOptions,
     /// What an answer is: how it is found in the reply and compared. Default [`AnswerKind::Math`].
     pub kind: AnswerKind,
@@ -59,7 +60,6 @@ impl VoteOptions {
     pub fn sample_options(&self, index: usize) -> GenerateOptions {
         let mut options = self.generate.clone();
         options.sampler.seed = sample_seed(options.sampler.seed, index);
-        options.logprobs = None;
         options
     }
 

@@ -1,6 +1,6 @@
 //! What a host sees of a vote.
 
-use super::super::{Finish, Usage};
+use super::super::{Finish, TokenEvent, Usage};
 use crate::reasoning::CloseReason;
 use crate::voting::{Count, StopReason};
 
@@ -41,6 +41,10 @@ pub struct VoteSample {
     /// The generated tokens. [`Session::prefill`](crate::Session::prefill) with them continues the session from this
     /// sample.
     pub tokens: Vec<u32>,
+    /// The same with log-probabilities and provenance, for trainers; empty unless
+    /// [`GenerateOptions::logprobs`](crate::GenerateOptions::logprobs) asks. Where the model ended its turn, its end token
+    /// is the last.
+    pub chosen: Vec<TokenEvent>,
     /// Counts and times. Every sample finds the whole prompt in the cache.
     pub usage: Usage,
     /// Why it ended; [`Finish::Cancelled`] where the vote no longer needed it.

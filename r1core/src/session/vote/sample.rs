@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::sequencer::{Next, Sequencer};
-use super::super::{Done, Event, Finish, GenerateOptions, Session, Usage};
+use super::super::{Done, Event, Finish, GenerateOptions, Session, TokenEvent, Usage};
 use super::{VoteHandle, VoteSample};
 use crate::Result;
 use crate::cache::KvCache;
@@ -19,6 +19,7 @@ pub(super) struct Sample {
     /// Tokens that the model has not read yet: those after `run` in `tokens`.
     run: usize,
     tokens: Vec<u32>,
+    chosen: Vec<TokenEvent>,
     thought: String,
     text: String,
     usage: Usage,
@@ -35,6 +36,7 @@ impl Sample {
         handle: &VoteHandle,
     ) -> Result<Sample> {
         let mut sequencer = Sequencer::new(session.model(), session.context(), tail, options)?;
+        sequencer.tell_end();
         handle.enter(index, sequencer.think_handle());
         sequencer.prompt_read(session.tokens(), session.tokens().len(), Duration::ZERO);
         let mut sample = Sample {
@@ -43,6 +45,7 @@ impl Sample {
             cache: session.cache.fork(),
             run: 0,
             tokens: Vec::new(),
+            chosen: Vec::new(),
             thought: String::new(),
             text: String::new(),
             usage: Usage::default(),
@@ -93,9 +96,9 @@ impl Sample {
             match event {
                 Event::Thought(text) => self.thought += &text,
                 Event::Answer(text) => self.text += &text,
+                Event::Token(token) => self.chosen.push(token),
                 Event::Usage(usage) => self.usage = usage,
                 Event::Done(done) => self.end = Some(done),
-                _ => {}
             }
         }
     }
@@ -112,6 +115,7 @@ impl Sample {
             thought: self.thought,
             text: self.text,
             tokens: self.tokens,
+            chosen: self.chosen,
             usage: self.usage,
             finish,
             close,

@@ -45,7 +45,7 @@ impl Splitter {
             "llama-bpe" | "llama3" | "llama-v3" | "falcon3" => Self::LlamaBpe,
             "qwen2" | "deepseek-r1-qwen" | "megrez" => Self::Qwen2,
             "qwen35" => Self::Qwen35,
-            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => Self::Smollm,
+            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" => Self::Smollm,
             _ => return None,
         })
     }
