@@ -546,8 +546,8 @@ typedef struct {
     uint32_t struct_size;
     /// `R1_MODEL_*`.
     uint32_t flags;
-    /// The instruction set: `"scalar"`, `"avx2"`, `"avx512"` ... NULL takes the environment variable `R1_KERNELS`
-    /// where it is set, else the fastest that the processor has. Changes the speed, never a bit of the result.
+    /// The instruction set: `"scalar"`, `"avx2"`, `"avx512"`, `"neon"`, `"neon-dotprod"`, `"neon-i8mm"`. NULL takes the
+    /// environment variable `R1_KERNELS` where it is set, else the fastest that the processor has. Changes the speed, never a bit of the result.
     const char *kernels;
     /// Stops loading; NULL for none.
     const r1_cancel *cancel;

@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# Type-checks the libraries for 64-bit ARM, where they run on their scalar path. Takes the standard library of that
-# target from rustc where it has it, else from Debian's packages (unpacked under target/, nothing is installed).
+# 64-bit ARM on any machine.
+#
+#   tests/arm64.sh             type-checks the libraries
+#   tests/arm64.sh run         runs the kernels' tests in qemu as well: on a processor with matrix products of bytes, one
+#                              with dot products, one with neither
+#   tests/arm64.sh run ARGS    runs `cargo test ARGS` in qemu instead, on the first of them: -p r1core --test same_bits
+#
+# Takes the standard library of that target from rustc where it has it, else from Debian's packages (unpacked under
+# target/, nothing is installed). `run` needs a cross linker and qemu; as root on Debian or Ubuntu it installs them. What
+# cannot be had is named, and the step is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=aarch64-unknown-linux-gnu
 packages=(-p r1-kernels -p r1core -p r1-ffi)
+export RUSTFLAGS="-D warnings"
 
-if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
-  RUSTFLAGS="-D warnings" cargo check --quiet --target "$target" "${packages[@]}"
-  echo "checked for $target"
+skip() {
+  printf 'SKIPPED: %s\n' "$*"
   exit 0
-fi
-if ! command -v apt-get >/dev/null || [ ! -e /etc/apt/sources.list.d/debian.sources ]; then
-  echo "skipped: rustc has no standard library for $target (rustup target add $target)"
-  exit 0
-fi
+}
 
 dir=$PWD/target/debian-rust
 
@@ -38,12 +42,53 @@ fetch() (
   chmod +x "$dir/rustc"
 )
 
-if [ ! -x "$dir/rustc" ]; then
-  fetch || true
+if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
+  if [ ! -x "$dir/rustc" ]; then
+    if ! command -v apt-get >/dev/null || [ ! -e /etc/apt/sources.list.d/debian.sources ]; then
+      skip "rustc has no standard library for $target (rustup target add $target)"
+    fi
+    fetch || true
+  fi
+  [ -x "$dir/rustc" ] || skip "Debian's packages could not be fetched, and rustc has no standard library for $target"
+  export RUSTC=$dir/rustc CARGO_TARGET_DIR=target/arm64-debian
 fi
-if [ ! -x "$dir/rustc" ]; then
-  echo "skipped: Debian's packages could not be fetched, and rustc has no standard library for $target"
-  exit 0
+cargo check --quiet --target "$target" "${packages[@]}"
+echo "checked for $target with $("${RUSTC:-rustc}" --version)"
+
+[ "${1:-}" = run ] || exit 0
+shift
+
+emulator() { command -v qemu-aarch64-static || command -v qemu-aarch64 || true; }
+missing=()
+command -v aarch64-linux-gnu-gcc >/dev/null || missing+=(gcc-aarch64-linux-gnu)
+[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ] || missing+=(libc6-dev-arm64-cross)
+[ -n "$(emulator)" ] || missing+=(qemu-user-static)
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    (apt-get update -qq && apt-get install -y -qq "${missing[@]}") >/dev/null 2>&1 || true
+  fi
+  if [ -z "$(emulator)" ] || ! command -v aarch64-linux-gnu-gcc >/dev/null; then
+    skip "running the kernels needs the packages ${missing[*]}"
+  fi
 fi
-RUSTC=$dir/rustc CARGO_TARGET_DIR=target/arm64-debian RUSTFLAGS="-D warnings" cargo check --quiet --target "$target" "${packages[@]}"
-echo "checked for $target with $("$dir/rustc" --version)"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+
+# test_on PROCESSOR ARGS: `cargo test ARGS` on a processor.
+test_on() {
+  local cpu=$1
+  shift
+  printf '\n-- %s on %s\n' "$*" "$cpu"
+  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(emulator) -cpu $cpu -L /usr/aarch64-linux-gnu" \
+    cargo test --quiet --target "$target" "$@"
+}
+
+if [ $# -gt 0 ]; then
+  test_on max "$@"
+else
+  # The first runs every set of kernels; the others show that they are told apart, and the one meant for them.
+  test_on max -p r1-kernels --lib --tests
+  for cpu in neoverse-n1 cortex-a72; do
+    test_on "$cpu" -p r1-kernels --lib --test kernels_agree --test ops_agree -- \
+      --skip longer_than_a_cache --skip any_shape
+  done
+fi

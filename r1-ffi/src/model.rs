@@ -48,8 +48,8 @@ pub struct r1_model_options {
     pub struct_size: u32,
     /// `R1_MODEL_*`.
     pub flags: u32,
-    /// The instruction set: `"scalar"`, `"avx2"`, `"avx512"` ... NULL takes the environment variable `R1_KERNELS`
-    /// where it is set, else the fastest that the processor has. Changes the speed, never a bit of the result.
+    /// The instruction set: `"scalar"`, `"avx2"`, `"avx512"`, `"neon"`, `"neon-dotprod"`, `"neon-i8mm"`. NULL takes the
+    /// environment variable `R1_KERNELS` where it is set, else the fastest that the processor has. Changes the speed, never a bit of the result.
     pub kernels: *const c_char,
     /// Stops loading; NULL for none.
     pub cancel: *const r1_cancel,

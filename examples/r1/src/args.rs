@@ -62,7 +62,7 @@ pub(crate) struct ModelArgs {
     /// Threads that work; one for each processor by default
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
-    /// Kernels: scalar, avx2 or avx512; the fastest by default [environment: R1_KERNELS]
+    /// Kernels: scalar, avx2, avx512, neon, neon-dotprod or neon-i8mm; the fastest by default [environment: R1_KERNELS]
     #[arg(long, value_name = "NAME")]
     pub(crate) kernels: Option<String>,
     /// What runs the model: cpu, cuda, metal, vulkan, gpu (every GPU), ggml-cpu, rpc, or device names as r1 devices shows

@@ -6,6 +6,13 @@
 //! bit, whatever the number of columns, rows a thread or tiles. Integer sums inside a block are exact; floats are added by
 //! fused multiply-adds in one fixed order; reductions follow fixed trees.
 //!
+//! **Instruction sets.** x86-64 has kernels for AVX2 and for AVX-512 with VNNI. 64-bit ARM has kernels in NEON, which all
+//! of them have, in three kinds that differ in how bytes are multiplied: `sdot` (`dotprod`: most phones and servers from
+//! 2018 on), `smmla` (`i8mm`: Apple from the M2, Graviton 3, phones from 2022 on) and, for older ones, multiplications to
+//! 16 bits. They read the same packed weights as x86-64, for every format; norms, attention and quantisation use NEON
+//! as well. [`Isa::detect`] chooses at run time. ARM is tested in an emulator (`tests/arm64.sh run`), its speed is not
+//! measured.
+//!
 //! | room | turns |
 //! |---|---|
 //! | [`Isa`] | the processor into a proof of what it can run |

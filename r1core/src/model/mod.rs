@@ -31,8 +31,9 @@ pub struct ModelOptions {
     pub load: LoadMode,
     /// Whether the weights are copied into the kernels' layout; by default as many as memory allows.
     pub repack: Repack,
-    /// Which kernels run: `scalar`, `avx2` or `avx512`. `None` takes the environment variable `R1_KERNELS` where it is
-    /// set, else the fastest that this processor has. The choice changes the speed, never a bit of the result.
+    /// Which kernels run: `scalar`, `avx2`, `avx512`, `neon`, `neon-dotprod` or `neon-i8mm`. `None` takes the environment
+    /// variable `R1_KERNELS` where it is set, else the fastest that this processor has. The choice changes the speed,
+    /// never a bit of the result.
     pub kernels: Option<String>,
     /// What runs the model; `None` takes the environment variable `R1_BACKEND` where it is set, else `cpu`. Other than
     /// `cpu` there are devices of ggml, which takes the feature `ggml`: `cuda`, `metal`,

@@ -2,7 +2,7 @@
 //! all 16 rows (a [`Plane`]).
 //!
 //! A product broadcasts four activations and multiplies them with a whole plane, so 16 results grow side by side with
-//! no horizontal sum; AVX2 reads the same plane as two halves of eight rows. One layout serves one column (decode) and
+//! no horizontal sum; AVX2 reads the same plane as two halves of eight rows, NEON as four parts of four. One layout serves one column (decode) and
 //! many (prefill). Codes keep the width that they have in the file: nibbles stay nibbles, high bits get planes of
 //! their own. The code of value `i` lies in byte `i % 4` of a row's part of its plane.
 //!
