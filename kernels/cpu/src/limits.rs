@@ -33,15 +33,16 @@ pub fn read_bandwidth(team: &Team) -> f64 {
 /// Multiply-adds of 8-bit integers a second that the team's threads do together at most, from registers, with the instruction
 /// that the products use; `None` where there is no probe for the instruction set. Takes a few milliseconds.
 pub fn int8_products(isa: Isa, team: &Team) -> Option<f64> {
-    let probe: fn() -> usize = match isa.level() {
+    let probe: Option<fn() -> usize> = match isa.level() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `isa` proves that the processor has the features.
-        Level::Avx512 => || unsafe { probe_avx512() },
+        Level::Avx512 => Some(|| unsafe { probe_avx512() }),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `isa` proves that the processor has the features.
-        Level::Avx2 => || unsafe { probe_avx2() },
-        _ => return None,
+        Level::Avx2 => Some(|| unsafe { probe_avx2() }),
+        _ => None,
     };
+    let probe = probe?;
     let threads = team.threads();
     Some(best(|| {
         team.run(threads, |_| {
