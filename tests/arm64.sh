@@ -37,8 +37,8 @@ fetch() (
   llvm=$(depends "$version" 'libllvm[0-9]*')
   apt-get "${apt[@]}" download -qq rustc-web "$version" libstd-rust-web-dev libstd-rust-web-dev:arm64 "$llvm"
   for package in *.deb; do dpkg -x "$package" "$dir/root"; done
-  printf '#!/bin/sh\nLD_LIBRARY_PATH=%s/root/usr/lib/x86_64-linux-gnu exec %s/root/usr/bin/rustc "$@"\n' "$dir" "$dir" \
-    >"$dir/rustc"
+  # Finds its root from where it lies, so that the folder can be copied.
+  printf '#!/bin/sh\nd=${0%%/*}/root/usr\nLD_LIBRARY_PATH=$d/lib/x86_64-linux-gnu exec "$d/bin/rustc" "$@"\n' >"$dir/rustc"
   chmod +x "$dir/rustc"
 )
 
