@@ -36,9 +36,9 @@ fetch() (
   version=$(depends libstd-rust-web-dev 'libstd-rust-web-[0-9.]*')
   llvm=$(depends "$version" 'libllvm[0-9]*')
   apt-get "${apt[@]}" download -qq rustc-web "$version" libstd-rust-web-dev libstd-rust-web-dev:arm64 "$llvm"
-  for package in *.deb; do dpkg -x "$package" "$dir/root"; done
+  for package in *.deb; do dpkg -x "$package" "$dir/unpacked"; done
   # Finds its root from where it lies, so that the folder can be copied.
-  printf '#!/bin/sh\nd=${0%%/*}/root/usr\nLD_LIBRARY_PATH=$d/lib/x86_64-linux-gnu exec "$d/bin/rustc" "$@"\n' >"$dir/rustc"
+  printf '#!/bin/sh\nd=${0%%/*}/unpacked/usr\nLD_LIBRARY_PATH=$d/lib/x86_64-linux-gnu exec "$d/bin/rustc" "$@"\n' >"$dir/rustc"
   chmod +x "$dir/rustc"
 )
 

@@ -21,13 +21,18 @@ const STEPS: usize = 200_000;
 /// Bytes a second that the team's threads read from memory together. Takes 256 MB and about a tenth of a second.
 pub fn read_bandwidth(team: &Team) -> f64 {
     let words = vec![1u64; BYTES / size_of::<u64>()];
-    let parts: Vec<&[u64]> = words.chunks(PART / size_of::<u64>()).collect();
     best(|| {
-        team.run(parts.len(), |part| {
-            black_box(parts[part].iter().fold(0u64, |sum, &word| sum.wrapping_add(word)));
-        });
+        read(team, &words);
         BYTES as f64
     })
+}
+
+/// Reads `words` once, shared out among the team's threads.
+pub fn read(team: &Team, words: &[u64]) {
+    let parts: Vec<&[u64]> = words.chunks(PART / size_of::<u64>()).collect();
+    team.run(parts.len(), |part| {
+        black_box(parts[part].iter().fold(0u64, |sum, &word| sum.wrapping_add(word)));
+    });
 }
 
 /// Multiply-adds of 8-bit integers a second that the team's threads do together at most, from registers, with the instruction

@@ -222,11 +222,19 @@ impl Model {
 
     /// Fails where the devices cannot store keys and values so.
     pub(crate) fn check_cache(&self, kind: CacheType) -> Result<()> {
-        if kind == CacheType::F16 || self.placement().is_empty() {
+        if kind == CacheType::F16 || !self.is_on_devices() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Unsupported, "devices of ggml store keys and values in F16 only")
             .remedy("leave the cache's type at F16, or run on the CPU"))
+    }
+
+    /// Whether devices run layers.
+    pub(crate) fn is_on_devices(&self) -> bool {
+        #[cfg(feature = "ggml")]
+        return self.inner.devices.is_some();
+        #[cfg(not(feature = "ggml"))]
+        false
     }
 
     /// The devices that run layers: name, layers, and bytes of weights there. Empty on the CPU alone.

@@ -102,7 +102,7 @@ impl Model {
         if prefill_chunk == 0 {
             return Err(Error::new(ErrorKind::Argument, "a prefill chunk of 0 tokens makes no progress"));
         }
-        let speculation = if self.placement().is_empty() { options.speculation } else { Speculation::Off };
+        let speculation = if self.is_on_devices() { Speculation::Off } else { options.speculation };
         Ok(Session {
             runner: Runner::new(self, options.threads, options.cancel.clone()),
             cache: KvCache::new(self.config(), options.cache, context),
@@ -154,8 +154,7 @@ impl Session {
     /// `Cancelled`. After an error the session holds the tokens of the chunks that were finished.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<()> {
         self.check_room(self.tokens.len(), tokens.len())?;
-        self.learn(false);
-        self.forget_guesses();
+        self.drop_guesses(false);
         let total = tokens.len() as u64;
         let mut done = 0;
         while done < tokens.len() {
@@ -262,8 +261,7 @@ impl Session {
         if rest.is_empty() {
             return Ok(());
         }
-        self.learn(true);
-        self.forget_guesses();
+        self.drop_guesses(true);
         for chunk in rest.chunks(self.prefill_chunk) {
             // Forced tokens come many at a time, and logits are wanted after the last of them only.
             let guesses = if rest.len() == 1 { self.guess(chunk) } else { Vec::new() };
@@ -286,16 +284,13 @@ impl Session {
         guesses
     }
 
-    /// Tells the drafter what became of the guesses.
-    fn learn(&mut self, missed: bool) {
+    /// Takes the guesses that were not chosen out of the cache, and tells the drafter what became of them: whether another
+    /// token was chosen (`missed`), or none yet.
+    fn drop_guesses(&mut self, missed: bool) {
         if let (Some(drafter), made @ 1..) = (&mut self.drafter, self.outlook.made()) {
             let taken = self.outlook.taken();
             drafter.learn(made, taken, missed && taken < made);
         }
-    }
-
-    /// Takes the guesses that were not chosen out of the cache.
-    fn forget_guesses(&mut self) {
         self.cache.truncate(self.tokens.len());
         self.outlook.forget_guesses();
     }

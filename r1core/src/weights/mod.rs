@@ -68,7 +68,7 @@ impl Weights {
         let mut loader = Loader { gguf, packer, repack, cancel, progress, done: 0, total };
         let d = config.embedding_length;
         let table = loader.tensor("token_embd.weight")?;
-        loader.check_shape(table, &[d, config.vocabulary])?;
+        check_shape(table, &[d, config.vocabulary])?;
         let embedding = Embedding::new(gguf, table, d, config.vocabulary)?;
         let has_head = layers >= config.layers.len();
         let layers = config
@@ -156,7 +156,7 @@ impl<'a> Loader<'a> {
         bias_shape: &[usize],
     ) -> Result<Vec<Linear>> {
         let tensor = self.tensor(&format!("{stem}.weight"))?;
-        self.check_shape(tensor, shape)?;
+        check_shape(tensor, shape)?;
         let rows = Rows::new(self.gguf, tensor, outputs * count, inputs, self.repack)?;
         let bias_name = format!("{stem}.bias");
         let bias = self.gguf.tensor(&bias_name).map(|_| self.floats(&bias_name, bias_shape)).transpose()?;
@@ -172,7 +172,7 @@ impl<'a> Loader<'a> {
     /// A matrix of one row, which the file holds as a vector.
     fn linear_row(&mut self, stem: &str, inputs: usize) -> Result<Linear> {
         let tensor = self.tensor(&format!("{stem}.weight"))?;
-        self.check_shape(tensor, &[inputs])?;
+        check_shape(tensor, &[inputs])?;
         let rows = Rows::new(self.gguf, tensor, 1, inputs, self.repack)?;
         Ok(Linear { matrix: self.part(&rows, 0..1)?, bias: None })
     }
@@ -180,7 +180,7 @@ impl<'a> Loader<'a> {
     /// The rows of a matrix, to take matrices from.
     fn rows(&self, name: &str, inputs: usize, outputs: usize) -> Result<Rows<'a>> {
         let tensor = self.tensor(name)?;
-        self.check_shape(tensor, &[inputs, outputs])?;
+        check_shape(tensor, &[inputs, outputs])?;
         Rows::new(self.gguf, tensor, outputs, inputs, self.repack)
     }
 
@@ -212,28 +212,35 @@ impl<'a> Loader<'a> {
     fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.cancel.check()?;
         let tensor = self.tensor(name)?;
-        self.check_shape(tensor, shape)?;
-        let format = tensor.format()?;
-        if !matches!(format, Format::F32 | Format::F16 | Format::BF16) {
-            return Err(Error::new(
-                ErrorKind::Malformed,
-                format!("norms and biases must be F32, F16 or BF16, not {}", format.name()),
-            )
-            .tensor(name));
-        }
-        let mut values = vec![0.0; shape.iter().product()];
-        format.dequantize(&self.gguf.data(tensor)?, &mut values);
+        let values = floats(self.gguf, tensor, shape)?;
         self.done += tensor.byte_len();
         Ok(values)
     }
 
     fn tensor(&self, name: &str) -> Result<&'a TensorInfo> {
-        self.gguf.tensor(name).ok_or_else(|| Error::new(ErrorKind::Missing, "required tensor is absent").tensor(name))
+        required(self.gguf, name)
     }
+}
 
-    fn check_shape(&self, tensor: &TensorInfo, expected: &[usize]) -> Result<()> {
-        check_shape(tensor, expected)
+/// A tensor that the model cannot do without.
+pub(crate) fn required<'a>(gguf: &'a Gguf, name: &str) -> Result<&'a TensorInfo> {
+    gguf.tensor(name).ok_or_else(|| Error::new(ErrorKind::Missing, "required tensor is absent").tensor(name))
+}
+
+/// All values of a small tensor, which must have that shape: a norm, a bias.
+pub(crate) fn floats(gguf: &Gguf, tensor: &TensorInfo, shape: &[usize]) -> Result<Vec<f32>> {
+    check_shape(tensor, shape)?;
+    let format = tensor.format()?;
+    if !matches!(format, Format::F32 | Format::F16 | Format::BF16) {
+        return Err(Error::new(
+            ErrorKind::Malformed,
+            format!("norms and biases must be F32, F16 or BF16, not {}", format.name()),
+        )
+        .tensor(tensor.name()));
     }
+    let mut values = vec![0.0; shape.iter().product()];
+    format.dequantize(&gguf.data(tensor)?, &mut values);
+    Ok(values)
 }
 
 /// Fails where a tensor's dimensions are not these, but for ones at the end.

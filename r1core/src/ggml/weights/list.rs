@@ -7,9 +7,8 @@ use r1_ggml::{Device, StoreBuilder, Tensor, Type};
 use crate::cancel::CancelToken;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::progress::{ProgressFn, Stage};
-use crate::weights::check_shape;
+use crate::weights::{check_shape, floats, required};
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::Format;
 
 /// A tensor's number in its stage's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +62,7 @@ impl<'a> List<'a> {
     }
 
     pub(super) fn tensor(&self, name: &str) -> Result<&'a TensorInfo> {
-        self.gguf.tensor(name).ok_or_else(|| Error::new(ErrorKind::Missing, "required tensor is absent").tensor(name))
+        required(self.gguf, name)
     }
 
     /// F32 values, `[columns, rows, matrices]`.
@@ -112,19 +111,7 @@ impl<'a> List<'a> {
 
     /// All values of a small tensor of that shape.
     pub(super) fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let tensor = self.tensor(name)?;
-        check_shape(tensor, shape)?;
-        let format = tensor.format()?;
-        if !matches!(format, Format::F32 | Format::F16 | Format::BF16) {
-            return Err(Error::new(
-                ErrorKind::Malformed,
-                format!("norms and biases must be F32, F16 or BF16, not {}", format.name()),
-            )
-            .tensor(name));
-        }
-        let mut values = vec![0.0; shape.iter().product()];
-        format.dequantize(&self.gguf.data(tensor)?, &mut values);
-        Ok(values)
+        floats(self.gguf, self.tensor(name)?, shape)
     }
 
     /// Memory on `device` for all of them, filled; and its bytes.
