@@ -14,12 +14,21 @@ use std::time::Instant;
 
 use super::generation::Input;
 use super::{Finish, Session, Usage};
+use super::{Sequence, pass};
 use crate::answer::{extract, normalise};
 use crate::cache::KvCache;
+use crate::model::{Runner, Wanted};
 use crate::reasoning::CloseReason;
+use crate::speculation::{Drafter, Suffixes};
 use crate::voting::{Ballot, Decision, Tally};
 use crate::{Error, ErrorKind, Result};
 use sample::Sample;
+
+/// Tokens that a sample is ahead of the others at most.
+const LEAD: usize = 32;
+
+/// Bytes of the logits that samples ahead keep, together, but for the latest guesses.
+const LEAD_BYTES: usize = 32 << 20;
 
 /// A running vote: an iterator over [`VoteEvent`]s. Dropping it ends the vote. The session holds the prompt, before and
 /// afterwards.
@@ -106,6 +115,8 @@ pub struct VoteState {
     handle: VoteHandle,
     /// The running samples, by index.
     running: Vec<Sample>,
+    /// The prompt and the texts of all samples, searched for what to guess.
+    texts: Suffixes,
     tally: Tally,
     samples: Vec<VoteSample>,
     usage: Usage,
@@ -136,6 +147,7 @@ impl VoteState {
             cancelled: 0,
             handle: VoteHandle::default(),
             running: Vec::new(),
+            texts: Suffixes::default(),
             tally: Tally::with_voters(options.voters),
             samples: Vec::new(),
             usage: Usage::default(),
@@ -194,7 +206,8 @@ impl VoteState {
 
     /// Memory of the cache, in bytes: the session's and that of all running samples, with shared pages counted once.
     pub fn cache_bytes(&self, session: &Session) -> usize {
-        KvCache::bytes_together(self.running.iter().map(Sample::cache).chain([&session.cache]))
+        let sequences = self.running.iter().map(Sample::sequence).chain([&session.sequence]);
+        KvCache::bytes_together(sequences.map(Sequence::cache))
     }
 
     /// Reads the prompt, or runs every sample one step; then starts the samples that are wanted.
@@ -231,6 +244,9 @@ impl VoteState {
         self.usage.cached = *read.as_ref().unwrap_or(&0);
         self.usage.prefill = start.elapsed();
         self.decode_start = Some(Instant::now());
+        if session.drafter.is_some() {
+            self.texts.follow(0, session.tokens());
+        }
         read.map(|_| ())
     }
 
@@ -239,16 +255,22 @@ impl VoteState {
             return Ok(None);
         }
         let vocabulary = session.model().config().vocabulary;
-        let mut steps: Vec<_> = self.running.iter_mut().map(Sample::step).collect();
-        let logits = session.runner.run(&mut steps)?;
+        let Session { runner, drafter, .. } = session;
+        let mut logits = self.pass(runner, drafter.as_mut())?;
         let mut decision = None;
         let before = std::mem::take(&mut self.running);
-        for (mut sample, logits) in before.into_iter().zip(logits.chunks_exact(vocabulary)) {
+        for mut sample in before {
+            let (rows, others) = logits.split_at(sample.sequence().rows() * vocabulary);
+            logits = others;
+            let row = sample.sequence_mut().read(rows, vocabulary);
             // Once the vote is decided the others are not asked any more.
             if decision.is_none() {
-                sample.advance(logits)?;
+                sample.advance(row)?;
             }
             if sample.ended() {
+                if let (Some(drafter), Some(outcome)) = (drafter.as_mut(), sample.sequence_mut().end()) {
+                    drafter.learn(outcome);
+                }
                 decision = self.count(sample)?;
             } else {
                 self.running.push(sample);
@@ -257,11 +279,30 @@ impl VoteState {
         Ok(decision)
     }
 
+    /// Runs the model where a sample waits for it, and returns the rows that the samples get. Each sample then goes one step
+    /// on, wherever its logits come from, so that what was guessed changes no decision.
+    fn pass<'r>(&mut self, runner: &'r mut Runner, mut drafter: Option<&mut Drafter>) -> Result<&'r [f32]> {
+        if !self.running.iter().any(|sample| sample.sequence().is_waiting()) {
+            return Ok(&[]);
+        }
+        if let Some(drafter) = &mut drafter {
+            let row = size_of::<f32>() * runner.model().config().vocabulary;
+            let most = (LEAD_BYTES / (row * self.running.len())).min(LEAD);
+            self.running.iter_mut().for_each(|sample| sample.lead(most));
+            pass::guess(drafter, &mut self.texts, self.running.iter_mut().map(Sample::sequence_mut));
+        }
+        let sequences = self.running.iter_mut().map(Sample::sequence_mut);
+        pass::run(runner, drafter, sequences, Wanted::Last)
+    }
+
     /// Starts samples until enough run to end the vote if they agree.
     fn start_samples(&mut self, session: &Session) -> Result<Option<Decision>> {
         let most = self.options.batch.unwrap_or(usize::MAX);
         while self.started < self.limit() && self.running.len() < most.min(self.wanted()) {
             let options = self.options.sample_options(self.started);
+            if session.drafter.is_some() {
+                self.texts.branch(self.started + 1, 0);
+            }
             let sample = Sample::start(session, &self.tail, self.started, &options, &self.handle)?;
             self.started += 1;
             if !sample.ended() {
@@ -294,6 +335,9 @@ impl VoteState {
     /// # Errors
     /// `Argument` for a weight of the host's that is none.
     fn count(&mut self, sample: Sample) -> Result<Option<Decision>> {
+        if !self.texts.is_empty() {
+            self.texts.follow(sample.sequence().text(), sample.sequence().tokens());
+        }
         let mut sample = sample.finish();
         sample.answer = self.answer(&sample.text);
         let natural = matches!(sample.close, CloseReason::Natural | CloseReason::None);

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use super::super::sequence::Sequence;
 use super::super::sequencer::{Next, Sequencer};
 use super::super::{Done, Event, Finish, GenerateOptions, Session, TokenEvent, Usage};
 use super::{VoteHandle, VoteSample};
 use crate::Result;
-use crate::cache::KvCache;
-use crate::model::{Step, Wanted};
 use crate::reasoning::CloseReason;
 
 /// A sequence that continues the session's prompt on pages of its own.
@@ -15,10 +14,7 @@ use crate::reasoning::CloseReason;
 pub(super) struct Sample {
     index: usize,
     sequencer: Sequencer,
-    cache: KvCache,
-    /// Tokens that the model has not read yet: those after `run` in `tokens`.
-    run: usize,
-    tokens: Vec<u32>,
+    sequence: Sequence,
     chosen: Vec<TokenEvent>,
     thought: String,
     text: String,
@@ -39,19 +35,18 @@ impl Sample {
         sequencer.tell_end();
         handle.enter(index, sequencer.think_handle());
         sequencer.prompt_read(session.tokens(), session.tokens().len(), Duration::ZERO);
+        let most = options.max_tokens.unwrap_or(usize::MAX);
         let mut sample = Sample {
             index,
             sequencer,
-            cache: session.cache.fork(),
-            run: 0,
-            tokens: Vec::new(),
+            sequence: Sequence::new(session.sequence.cache().fork(), index + 1, most),
             chosen: Vec::new(),
             thought: String::new(),
             text: String::new(),
             usage: Usage::default(),
             end: None,
         };
-        sample.choose(session.logits()?)?;
+        sample.advance(Some(session.logits()?))?;
         Ok(sample)
     }
 
@@ -59,33 +54,38 @@ impl Sample {
         self.index
     }
 
-    pub(super) fn cache(&self) -> &KvCache {
-        &self.cache
+    pub(super) fn sequence(&self) -> &Sequence {
+        &self.sequence
+    }
+
+    pub(super) fn sequence_mut(&mut self) -> &mut Sequence {
+        &mut self.sequence
     }
 
     /// Tokens generated so far.
     pub(super) fn len(&self) -> usize {
-        self.tokens.len()
+        self.sequence.tokens().len() + self.sequence.unread().len()
     }
 
     pub(super) fn ended(&self) -> bool {
         self.sequencer.ended()
     }
 
-    /// What the model reads next, in a batch with other samples.
-    pub(super) fn step(&mut self) -> Step<'_> {
-        Step { cache: &mut self.cache, tokens: &self.tokens[self.run..], wanted: Wanted::Last }
+    /// Has the next pass of the others read on here, too, where it is known what; see [`Sequence::lead`].
+    pub(super) fn lead(&mut self, most: usize) {
+        let Sample { sequence, sequencer, .. } = self;
+        if !sequence.is_waiting() {
+            sequence.lead(most, |logits, position| sequencer.foresee(logits, position));
+        }
     }
 
-    /// After the step has run: takes its logits and chooses what comes next.
-    pub(super) fn advance(&mut self, logits: &[f32]) -> Result<()> {
-        self.run = self.tokens.len();
-        self.choose(logits)
-    }
-
-    fn choose(&mut self, logits: &[f32]) -> Result<()> {
-        if let Next::Run(tokens) = self.sequencer.next(logits, self.cache.len())? {
-            self.tokens.extend_from_slice(tokens);
+    /// Chooses what comes next, from these logits or those that the sequence has kept.
+    pub(super) fn advance(&mut self, logits: Option<&[f32]>) -> Result<()> {
+        let Sample { sequence, sequencer, .. } = self;
+        let Some(logits) = logits.or_else(|| sequence.logits()) else { return Ok(()) };
+        if let Next::Run(tokens) = sequencer.next(logits, sequence.position())? {
+            let rest = sequence.take(tokens);
+            sequence.expect(rest);
         }
         self.take_events();
         Ok(())
@@ -114,7 +114,7 @@ impl Sample {
             answer: None,
             thought: self.thought,
             text: self.text,
-            tokens: self.tokens,
+            tokens: self.sequence.into_tokens(),
             chosen: self.chosen,
             usage: self.usage,
             finish,

@@ -1,0 +1,229 @@
+//! The tokens of one sequence and their cache, one pass of the model after the other.
+
+use super::outlook::Outlook;
+use crate::cache::KvCache;
+use crate::model::{Step, Wanted};
+use crate::speculation::{Draft, Outcome};
+
+/// What one sequence is made of: a session's own, or a sample of a vote. It goes through the model in passes, alone or
+/// beside others, each of which reads the tokens that were chosen and guesses behind them.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    cache: KvCache,
+    /// Position of the first of `tokens`: what is before belongs to the prompt of a vote.
+    start: usize,
+    /// Positions that are ever needed.
+    most: usize,
+    /// The tokens that the model has read.
+    tokens: Vec<u32>,
+    /// The logits after them, and what the cache holds beyond them.
+    outlook: Outlook,
+    /// What the next pass reads, guesses last.
+    next: Vec<u32>,
+    guesses: usize,
+    /// The next pass reads on behind what was read ahead, not behind `tokens`.
+    leads: bool,
+    /// The sequence's number among the texts that are searched for guesses.
+    text: usize,
+}
+
+impl Sequence {
+    /// A sequence right behind what `cache` holds, with room for `most` tokens.
+    pub(super) fn new(cache: KvCache, text: usize, most: usize) -> Sequence {
+        let start = cache.len();
+        Sequence {
+            start,
+            most: start.saturating_add(most).min(cache.capacity()),
+            cache,
+            tokens: Vec::new(),
+            outlook: Outlook::default(),
+            next: Vec::new(),
+            guesses: 0,
+            leads: false,
+            text,
+        }
+    }
+
+    /// A second sequence with the same past, which costs no copy of the cache now.
+    pub(super) fn fork(&self) -> Sequence {
+        let mut cache = self.cache.fork();
+        cache.truncate(self.position());
+        let (tokens, outlook) = (self.tokens.clone(), self.outlook.without_ahead());
+        Sequence { cache, tokens, outlook, next: Vec::new(), guesses: 0, leads: false, ..*self }
+    }
+
+    pub(super) fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// The tokens that the model has read, without those ahead.
+    pub(super) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The position behind them.
+    pub(super) fn position(&self) -> usize {
+        self.start + self.tokens.len()
+    }
+
+    /// The logits after them, where they are known.
+    pub(super) fn logits(&self) -> Option<&[f32]> {
+        self.outlook.logits()
+    }
+
+    pub(super) fn text(&self) -> usize {
+        self.text
+    }
+
+    /// Moves on by those of the chosen tokens that were read ahead. Returns the others, and drops what was read ahead in
+    /// vain if there are any.
+    pub(super) fn take<'c>(&mut self, chosen: &'c [u32]) -> &'c [u32] {
+        let mut rest = chosen;
+        while let Some((&first, after)) = rest.split_first()
+            && self.outlook.take(first)
+        {
+            self.tokens.push(first);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            self.forget_ahead();
+        }
+        rest
+    }
+
+    /// Has the next pass read `chosen`, and nothing else so far.
+    pub(super) fn expect(&mut self, chosen: &[u32]) {
+        self.next.clear();
+        self.next.extend_from_slice(chosen);
+        (self.guesses, self.leads) = (0, false);
+    }
+
+    /// The chosen tokens that the model has not read.
+    pub(super) fn unread(&self) -> &[u32] {
+        if self.leads { &[] } else { &self.next[..self.next.len() - self.guesses] }
+    }
+
+    /// Has the next pass read the token behind those read ahead, if `foresee` tells it from the logits before it and the
+    /// position, so that the sequence is ahead when others need a pass. At most `most` tokens are read ahead.
+    pub(super) fn lead(&mut self, most: usize, mut foresee: impl FnMut(&[f32], usize) -> Option<u32>) {
+        let position = self.position();
+        let ahead = self.outlook.ahead().len();
+        if ahead >= most || position + ahead + 1 >= self.most {
+            return;
+        }
+        let token = self.outlook.foresee(|logits, at| foresee(logits, position + at));
+        self.cache.truncate(position + self.outlook.ahead().len());
+        if let Some(token) = token {
+            self.expect(&[token]);
+            self.leads = true;
+        }
+    }
+
+    /// Whether the next pass has anything to read.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.next.is_empty()
+    }
+
+    /// Tokens that the next pass reads.
+    pub(super) fn columns(&self) -> usize {
+        self.next.len()
+    }
+
+    /// Rows of logits that the next pass gives where the last is wanted of what was chosen.
+    pub(super) fn rows(&self) -> usize {
+        if self.guesses > 0 || self.leads { self.next.len() } else { self.next.len().min(1) }
+    }
+
+    /// The tokens behind [`Sequence::tokens`] with those that the next pass reads.
+    pub(super) fn pending(&self) -> Vec<u32> {
+        let ahead = if self.leads { self.outlook.ahead().len() } else { 0 };
+        self.outlook.ahead().iter().take(ahead).chain(&self.next).copied().collect()
+    }
+
+    /// Guesses that the next pass may read, at most: none where it reads tokens that were forced together.
+    pub(super) fn room(&self) -> usize {
+        // The last token of a sequence needs no logits, so one position is left over.
+        let position = self.cache.len() + self.next.len() + 1;
+        if self.next.len() == 1 { self.most.saturating_sub(position) } else { 0 }
+    }
+
+    /// Has the next pass read guesses, too.
+    pub(super) fn guess(&mut self, draft: &Draft) {
+        if !draft.tokens.is_empty() {
+            self.next.extend_from_slice(&draft.tokens);
+            self.guesses = draft.tokens.len();
+            self.outlook.begin_guesses(draft);
+        }
+    }
+
+    /// What the next pass reads. Logits are wanted as `wanted` says where the pass reads no further than what was chosen.
+    pub(super) fn step(&mut self, wanted: Wanted) -> Step<'_> {
+        let wanted = if self.guesses > 0 || self.leads { Wanted::All } else { wanted };
+        Step { cache: &mut self.cache, tokens: &self.next, wanted }
+    }
+
+    /// Notes that the pass has run. `rows` are the wanted logits, of which those after the last chosen token are returned
+    /// where the pass read nothing further, and otherwise kept.
+    pub(super) fn read<'r>(&mut self, rows: &'r [f32], vocabulary: usize) -> Option<&'r [f32]> {
+        let next = std::mem::take(&mut self.next);
+        let mut rows = rows.chunks_exact(vocabulary);
+        let mut plain = None;
+        let (chosen, guesses) = next.split_at(next.len() - self.guesses);
+        if self.leads {
+            for (token, row) in chosen.iter().zip(&mut rows) {
+                self.outlook.extend(*token, row, true);
+            }
+        } else if !chosen.is_empty() {
+            self.tokens.extend_from_slice(chosen);
+            match rows.next() {
+                Some(row) if !guesses.is_empty() => self.outlook.set(row),
+                row => {
+                    self.outlook.clear();
+                    plain = row;
+                }
+            }
+        }
+        for (token, row) in guesses.iter().zip(rows) {
+            self.outlook.extend(*token, row, false);
+        }
+        self.next = next;
+        self.expect(&[]);
+        plain
+    }
+
+    /// Keeps the logits after the last token.
+    pub(super) fn keep(&mut self, row: &[f32]) {
+        self.outlook.set(row);
+    }
+
+    /// Takes what was read ahead out of the cache.
+    pub(super) fn forget_ahead(&mut self) {
+        self.outlook.forget_ahead();
+        self.cache.truncate(self.position());
+    }
+
+    /// Forgets the tokens from `len` on, with the logits.
+    pub(super) fn truncate(&mut self, len: usize) {
+        if len < self.tokens.len() {
+            self.tokens.truncate(len);
+            self.outlook.clear();
+            self.cache.truncate(self.position());
+        }
+    }
+
+    /// What guesses came to since the last call.
+    pub(super) fn take_outcome(&mut self) -> Option<Outcome> {
+        self.outlook.take_outcome()
+    }
+
+    /// Drops what was read ahead, and tells what the last guesses came to.
+    pub(super) fn end(&mut self) -> Option<Outcome> {
+        self.forget_ahead();
+        self.take_outcome()
+    }
+
+    /// Frees the cache and returns the tokens, those that the model has not read included.
+    pub(super) fn into_tokens(self) -> Vec<u32> {
+        [&self.tokens, self.unread()].concat()
+    }
+}
