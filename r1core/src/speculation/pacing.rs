@@ -24,7 +24,7 @@ pub(super) struct Pacing {
 
 impl Default for Pacing {
     fn default() -> Self {
-        Pacing { prices: Prices::default(), right: [[0.4, 0.5, 0.7, 0.8]; 2] }
+        Pacing { prices: Prices::default(), right: [[0.4, 0.5, 0.7, 0.8], [0.25, 0.45, 0.6, 0.75]] }
     }
 }
 
@@ -61,6 +61,15 @@ impl Pacing {
         order.sort_by(|a, b| b.0.total_cmp(&a.0));
         let best = self.worth(columns, sequences, order.iter().map(|(chance, _)| *chance));
         self.prices.forgive(columns, columns + best + 1..=WIDEST.min(columns + order.len()));
+        if std::env::var_os("DBG").is_some() {
+            eprintln!(
+                "P {columns} +{best} of {:?} right {:.2?} base {:.2} wide {:.2?}",
+                order.iter().map(|o| (o.0 * 100.0) as u32).take(8).collect::<Vec<_>>(),
+                self.right,
+                self.prices.of(columns),
+                self.prices.widths(columns).map(|w| self.prices.of(w)).take(8).collect::<Vec<_>>()
+            );
+        }
         let mut counts = vec![0; drafts.len()];
         order[..best].iter().for_each(|(_, i)| counts[*i] += 1);
         for (draft, count) in drafts.iter_mut().zip(counts) {

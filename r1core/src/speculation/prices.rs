@@ -15,9 +15,14 @@ const NEW: f64 = 0.1;
 /// The same for the machine's speed, which changes faster than what a width takes in comparison.
 const NEW_UNIT: f64 = 0.4;
 
-/// Share of a column's mean time that a further column is believed to add before it was measured. Too low rather than too
-/// high: what is never tried is never measured.
+/// What a further column is believed to add before it was measured, in passes of one column: little as long as a pass is
+/// bound by reading the weights, and more when it is bound by computing. Too low rather than too high: what is never
+/// tried is never measured.
 const HOPED: f64 = 0.06;
+const HOPED_BEYOND: f64 = 0.12;
+
+/// Columns up to which a pass is believed to be bound by reading.
+const BOUND_BY_READING: usize = 4;
 
 /// Share by which a width that is not used comes back to what is hoped of it, each time that it could have been: one bad
 /// measurement must not decide for ever.
@@ -43,9 +48,11 @@ struct Mean {
 }
 
 impl Mean {
+    /// Takes in a value. Passes are delayed by what else a machine does, never sped up, so a lower value counts more.
     fn add(&mut self, value: f64, least: f64) {
         self.seen = self.seen.saturating_add(1);
-        self.value += (value - self.value) * least.max(1.0 / f64::from(self.seen));
+        let weight = least.max(1.0 / f64::from(self.seen));
+        self.value += (value - self.value) * if value < self.value { weight.max(0.5) } else { weight };
     }
 }
 
@@ -53,6 +60,9 @@ impl Prices {
     /// Notes the time of a pass.
     pub(super) fn timed(&mut self, columns: usize, time: Duration) {
         let time = time.as_secs_f64();
+        if std::env::var_os("DBG").is_some() {
+            eprintln!("T {columns} {:.3}", time * 1e3);
+        }
         if !(1..=WIDEST).contains(&columns) || time <= 0.0 {
             return;
         }
@@ -107,7 +117,11 @@ impl Prices {
 
 /// What is hoped of a pass of `columns` where one of `base` takes `time`.
 fn hoped(time: f64, base: usize, columns: usize) -> f64 {
-    time * (1.0 + HOPED * columns.saturating_sub(base) as f64 / base as f64)
+    let of = |columns: usize| {
+        let few = columns.min(BOUND_BY_READING);
+        1.0 + HOPED * (few - 1) as f64 + HOPED_BEYOND * (columns - few) as f64
+    };
+    time * of(columns) / of(base)
 }
 
 #[cfg(test)]
