@@ -7,7 +7,8 @@ use crate::Result;
 use crate::model::{Runner, Wanted};
 use crate::speculation::{Drafter, Suffixes};
 
-/// Adds guesses to what `sequences` read next, as many as promise most tokens for a second, and keeps `texts` up to date.
+/// Adds guesses to what those of `sequences` read next that wait for it, as many as promise most tokens for a second, and
+/// keeps `texts` up to date.
 pub(super) fn guess<'s>(
     drafter: &mut Drafter,
     texts: &mut Suffixes,
@@ -18,16 +19,16 @@ pub(super) fn guess<'s>(
         drafter.learn(outcome);
     }
     let columns = sequences.iter().map(|sequence| sequence.columns()).sum();
-    let count = sequences.iter().filter(|sequence| sequence.is_waiting()).count();
-    if !drafter.hopes(columns, count) {
+    let waiting = sequences.iter().filter(|sequence| sequence.is_waiting()).count();
+    if !drafter.hopes(columns, waiting) {
         return;
     }
     for sequence in &sequences {
         texts.follow(sequence.text(), sequence.tokens());
     }
-    let draft = |sequence: &&mut Sequence| texts.draft(sequence.text(), &sequence.pending(), sequence.room());
+    let draft = |sequence: &&mut Sequence| texts.draft(sequence.text(), sequence.unread(), sequence.room());
     let mut drafts: Vec<_> = sequences.iter().map(|sequence| draft(sequence).unwrap_or_default()).collect();
-    drafter.cut(columns, count, &mut drafts);
+    drafter.cut(columns, waiting, &mut drafts);
     for (sequence, draft) in sequences.iter_mut().zip(&drafts) {
         sequence.guess(draft);
     }
@@ -43,7 +44,7 @@ pub(super) fn run<'r, 's>(
 ) -> Result<&'r [f32]> {
     let vocabulary = runner.model().config().vocabulary;
     let mut steps: Vec<_> =
-        sequences.filter(|sequence| sequence.is_waiting()).map(|sequence| sequence.step(wanted)).collect();
+        sequences.filter(|sequence| sequence.columns() > 0).map(|sequence| sequence.step(wanted)).collect();
     let columns: usize = steps.iter().map(|step| step.tokens.len()).sum();
     let start = Instant::now();
     let logits = runner.run(&mut steps)?;

@@ -103,25 +103,26 @@ impl Sequence {
         if self.leads { &[] } else { &self.next[..self.next.len() - self.guesses] }
     }
 
-    /// Has the next pass read the token behind those read ahead, if `foresee` tells it from the logits before it and the
-    /// position, so that the sequence is ahead when others need a pass. At most `most` tokens are read ahead.
-    pub(super) fn lead(&mut self, most: usize, mut foresee: impl FnMut(&[f32], usize) -> Option<u32>) {
+    /// Whether it has tokens that the model has to read before anything can be chosen.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.unread().is_empty()
+    }
+
+    /// Where the sequence does not wait: has the next pass read the token behind those read ahead, if `foresee` tells it
+    /// from the logits before it and the position, so that the sequence keeps its lead when others need a pass.
+    pub(super) fn lead(&mut self, mut foresee: impl FnMut(&[f32], usize) -> Option<u32>) {
         let position = self.position();
-        let ahead = self.outlook.ahead().len();
-        if ahead >= most || position + ahead + 1 >= self.most {
+        if self.is_waiting() {
             return;
         }
         let token = self.outlook.foresee(|logits, at| foresee(logits, position + at));
-        self.cache.truncate(position + self.outlook.ahead().len());
-        if let Some(token) = token {
+        let ahead = self.outlook.ahead().len();
+        self.cache.truncate(position + ahead);
+        // The last token of a sequence needs no logits.
+        if let Some(token) = token.filter(|_| position + ahead + 1 < self.most) {
             self.expect(&[token]);
             self.leads = true;
         }
-    }
-
-    /// Whether the next pass has anything to read.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.next.is_empty()
     }
 
     /// Tokens that the next pass reads.
@@ -134,17 +135,12 @@ impl Sequence {
         if self.guesses > 0 || self.leads { self.next.len() } else { self.next.len().min(1) }
     }
 
-    /// The tokens behind [`Sequence::tokens`] with those that the next pass reads.
-    pub(super) fn pending(&self) -> Vec<u32> {
-        let ahead = if self.leads { self.outlook.ahead().len() } else { 0 };
-        self.outlook.ahead().iter().take(ahead).chain(&self.next).copied().collect()
-    }
-
-    /// Guesses that the next pass may read, at most: none where it reads tokens that were forced together.
+    /// Guesses that the next pass may read, at most: none where the sequence is ahead, so that its lead stays small, or
+    /// where tokens were forced together.
     pub(super) fn room(&self) -> usize {
         // The last token of a sequence needs no logits, so one position is left over.
-        let position = self.cache.len() + self.next.len() + 1;
-        if self.next.len() == 1 { self.most.saturating_sub(position) } else { 0 }
+        let position = self.position() + self.next.len() + 1;
+        if self.unread().len() == 1 { self.most.saturating_sub(position) } else { 0 }
     }
 
     /// Has the next pass read guesses, too.

@@ -59,9 +59,11 @@ impl Pacing {
             order.extend((1..=draft.tokens.len()).map(|depth| (right.powi(depth as i32), i)));
         }
         order.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let best = self.worth(columns, sequences, order.iter().map(|(chance, _)| *chance));
+        // Sequences go on together: one that guessed right is ahead of those that have nothing to guess from, and no pass is
+        // saved. So a guess counts by the share of sequences that have some.
+        let share = drafts.iter().filter(|draft| !draft.tokens.is_empty()).count() as f64 / sequences as f64;
+        let best = self.worth(columns, sequences, order.iter().map(|(chance, _)| *chance * share));
         self.prices.forgive(columns, columns + best + 1..=WIDEST.min(columns + order.len()));
-        if std::env::var_os("DBG").is_some() {
             eprintln!(
                 "P {columns} +{best} of {:?} right {:.2?} base {:.2} wide {:.2?}",
                 order.iter().map(|o| (o.0 * 100.0) as u32).take(8).collect::<Vec<_>>(),

@@ -24,12 +24,6 @@ use crate::voting::{Ballot, Decision, Tally};
 use crate::{Error, ErrorKind, Result};
 use sample::Sample;
 
-/// Tokens that a sample is ahead of the others at most.
-const LEAD: usize = 32;
-
-/// Bytes of the logits that samples ahead keep, together, but for the latest guesses.
-const LEAD_BYTES: usize = 32 << 20;
-
 /// A running vote: an iterator over [`VoteEvent`]s. Dropping it ends the vote. The session holds the prompt, before and
 /// afterwards.
 #[derive(Debug)]
@@ -286,9 +280,7 @@ impl VoteState {
             return Ok(&[]);
         }
         if let Some(drafter) = &mut drafter {
-            let row = size_of::<f32>() * runner.model().config().vocabulary;
-            let most = (LEAD_BYTES / (row * self.running.len())).min(LEAD);
-            self.running.iter_mut().for_each(|sample| sample.lead(most));
+            self.running.iter_mut().for_each(Sample::lead);
             pass::guess(drafter, &mut self.texts, self.running.iter_mut().map(Sample::sequence_mut));
         }
         let sequences = self.running.iter_mut().map(Sample::sequence_mut);

@@ -72,11 +72,9 @@ impl Sample {
     }
 
     /// Has the next pass of the others read on here, too, where it is known what; see [`Sequence::lead`].
-    pub(super) fn lead(&mut self, most: usize) {
+    pub(super) fn lead(&mut self) {
         let Sample { sequence, sequencer, .. } = self;
-        if !sequence.is_waiting() {
-            sequence.lead(most, |logits, position| sequencer.foresee(logits, position));
-        }
+        sequence.lead(|logits, position| sequencer.foresee(logits, position));
     }
 
     /// Chooses what comes next, from these logits or those that the sequence has kept.
