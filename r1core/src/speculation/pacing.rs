@@ -64,14 +64,6 @@ impl Pacing {
         let share = drafts.iter().filter(|draft| !draft.tokens.is_empty()).count() as f64 / sequences as f64;
         let best = self.worth(columns, sequences, order.iter().map(|(chance, _)| *chance * share));
         self.prices.forgive(columns, columns + best + 1..=WIDEST.min(columns + order.len()));
-            eprintln!(
-                "P {columns} +{best} of {:?} right {:.2?} base {:.2} wide {:.2?}",
-                order.iter().map(|o| (o.0 * 100.0) as u32).take(8).collect::<Vec<_>>(),
-                self.right,
-                self.prices.of(columns),
-                self.prices.widths(columns).map(|w| self.prices.of(w)).take(8).collect::<Vec<_>>()
-            );
-        }
         let mut counts = vec![0; drafts.len()];
         order[..best].iter().for_each(|(_, i)| counts[*i] += 1);
         for (draft, count) in drafts.iter_mut().zip(counts) {

@@ -60,8 +60,6 @@ impl Prices {
     /// Notes the time of a pass.
     pub(super) fn timed(&mut self, columns: usize, time: Duration) {
         let time = time.as_secs_f64();
-            eprintln!("T {columns} {:.3}", time * 1e3);
-        }
         if !(1..=WIDEST).contains(&columns) || time <= 0.0 {
             return;
         }
