@@ -100,8 +100,7 @@ impl Prices {
         }
     }
 
-    /// Brings the widths from `first` to `last`, that could have been chosen in place of `columns`, closer to what is
-    /// hoped of them.
+    /// Brings `widths`, that could have been chosen in place of `columns`, closer to what is hoped of them.
     pub(super) fn forgive(&mut self, columns: usize, widths: RangeInclusive<usize>) {
         let base = self.of(columns);
         for width in widths {

@@ -37,7 +37,9 @@ impl Session {
     ///
     /// The samples continue one copy of the prompt's cache, decode as one batch, and each is what
     /// [`Session::generate`] gives with [`VoteOptions::sample_options`], bit for bit, whatever the number of samples and
-    /// whichever others run beside it. Nothing depends on the clock, so a vote is reproducible.
+    /// whichever others run beside it. Nothing depends on the clock, so a vote is reproducible. Where it was measured to
+    /// save time, tokens of a sample are guessed from what it and the others say
+    /// ([`SessionOptions::speculation`](super::SessionOptions::speculation)), which changes no event.
     ///
     /// ```no_run
     /// use r1core::{Model, SessionOptions, VoteOptions};

@@ -6,8 +6,8 @@ use super::super::sequence::Sequence;
 use super::super::sequencer::{Next, Sequencer};
 use super::super::{Done, Event, Finish, GenerateOptions, Session, TokenEvent, Usage};
 use super::{VoteHandle, VoteSample};
-use crate::Result;
 use crate::reasoning::CloseReason;
+use crate::{Error, ErrorKind, Result};
 
 /// A sequence that continues the session's prompt on pages of its own.
 #[derive(Debug)]
@@ -80,7 +80,8 @@ impl Sample {
     /// Chooses what comes next, from these logits or those that the sequence has kept.
     pub(super) fn advance(&mut self, logits: Option<&[f32]>) -> Result<()> {
         let Sample { sequence, sequencer, .. } = self;
-        let Some(logits) = logits.or_else(|| sequence.logits()) else { return Ok(()) };
+        let logits = logits.or_else(|| sequence.logits());
+        let logits = logits.ok_or_else(|| Error::new(ErrorKind::Internal, "a sample goes on without logits"))?;
         if let Next::Run(tokens) = sequencer.next(logits, sequence.position())? {
             let rest = sequence.take(tokens);
             sequence.expect(rest);
