@@ -8,8 +8,12 @@ use super::{Draft, MOST_GUESSES, Origin, Outcome};
 /// Weight of a new measurement in a running mean.
 const NEW: f64 = 0.1;
 
-/// Least gain in expected tokens for a second that is worth a wider pass.
-const GAIN: f64 = 1.02;
+/// Least gain in expected tokens for a second that is worth a wider pass, for each sequence that waits for the pass: the
+/// more of them wait for each other, the less of what is promised is kept.
+const GAIN: f64 = 0.02;
+
+/// The same for each wider one than that.
+const ONWARDS: f64 = 1.02;
 
 /// Lengths of matches that are told apart: 2, 3 to 5, 6 to 11, 12 and more.
 const LENGTHS: usize = 4;
@@ -78,12 +82,13 @@ impl Pacing {
             return 0;
         }
         let mut expected = sequences as f64;
-        let (mut best, mut speed) = (0, expected / self.prices.of(columns));
+        let gain = 1.0 + GAIN * expected;
+        let (mut best, mut speed) = (0, gain * expected / self.prices.of(columns));
         for (width, chance) in self.prices.widths(columns).zip(chances) {
             expected += chance;
             let promised = expected / self.prices.of(width);
-            if promised > speed * GAIN {
-                (best, speed) = (width - columns, promised);
+            if promised > speed {
+                (best, speed) = (width - columns, promised * ONWARDS);
             }
         }
         best
