@@ -29,12 +29,14 @@ impl<'a> Tile<'a> {
     }
 
     /// Whether there are results of blocks before.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn begun(&self) -> bool {
         self.begun
     }
 
     /// The results count from now on.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn begin(&mut self) {
         self.begun = true;
