@@ -127,9 +127,9 @@ macro_rules! sixteens {
                     $(
                         let mins = _mm512_srlv_epi32($mins, _mm512_set1_epi32(8 * $h as i32));
                         let mins = _mm512_and_si512(mins, _mm512_set1_epi32(0x00ff_00ff));
-                        let first = RUNS.low(c, 0) / 16 + 2 * $h;
+                        let pair = RUNS.low(c, 0) / 32 + $h;
                         for n in 0..N {
-                            minimum[n] = add_pairs(minimum[n], mins, &[x[n].sums[first], x[n].sums[first + 1]]);
+                            minimum[n] = add_pairs(minimum[n], mins, &x[n].sums.as_chunks().0[pair]);
                         }
                     )?
                     let mut low = [_mm512_setzero_si512(); N];
