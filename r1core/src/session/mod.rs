@@ -29,7 +29,9 @@ use crate::cancel::CancelToken;
 use crate::model::{Model, Runner, Wanted};
 use crate::progress::{ProgressFn, Stage};
 use crate::speculation::{Drafter, Guesses, Speculation, Suffixes};
+use crate::threads::Threads;
 use crate::{Error, ErrorKind, Result};
+use r1_kernels::ThreadStart;
 use sequence::Sequence;
 
 /// The context that a session gets by default, where the model's own is larger: the paper's limit for one reply.
@@ -43,6 +45,9 @@ pub struct SessionOptions {
     pub context: Option<usize>,
     /// Threads that work, the caller's included; `None` takes one for each processor.
     pub threads: Option<usize>,
+    /// What each of those threads but the caller's does first: a host may bind it to a processor, set its priority or
+    /// name it. Threads of ggml are not told.
+    pub thread_start: Option<ThreadStart>,
     /// How keys and values are stored; devices of ggml have [`CacheType::F16`] only.
     pub cache: CacheType,
     /// Tokens of a prompt that one forward pass takes; `None` takes [`Model::prefill_chunk`]. Changes speed and memory,
@@ -102,8 +107,9 @@ impl Model {
             return Err(Error::new(ErrorKind::Argument, "a prefill chunk of 0 tokens makes no progress"));
         }
         let speculation = if self.is_on_devices() { Speculation::Off } else { options.speculation };
+        let threads = Threads { count: options.threads, start: options.thread_start };
         Ok(Session {
-            runner: Runner::new(self, options.threads, options.cancel.clone()),
+            runner: Runner::new(self, threads, options.cancel.clone()),
             sequence: Sequence::new(KvCache::new(self.config(), options.cache, context), 0, context),
             drafter: Drafter::new(speculation),
             texts: Suffixes::default(),
@@ -208,7 +214,7 @@ impl Session {
     pub fn fork(&self) -> Session {
         let cancel = CancelToken::new();
         Session {
-            runner: Runner::new(self.model(), Some(self.threads()), cancel.clone()),
+            runner: self.runner.fork(cancel.clone()),
             sequence: self.sequence.fork(),
             drafter: self.drafter.clone(),
             texts: self.texts.clone(),
