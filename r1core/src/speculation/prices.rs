@@ -140,7 +140,7 @@ mod tests {
         assert!(near(prices.of(6) / prices.of(4), 2.0));
         assert!(prices.of(3) < prices.of(4) && prices.of(9) > prices.of(8));
         assert_eq!(prices.widths(4), 5..=15);
-        assert_eq!(prices.widths(9), 10..=9, "a width that was not timed is no base");
+        assert!(prices.widths(9).is_empty(), "a width that was not timed is no base");
     }
 
     #[test]
