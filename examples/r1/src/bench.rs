@@ -31,6 +31,8 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         model,
     };
     bench.print_load(args.json, load)?;
+    // Speeds are those of a model that is in use for a while.
+    bench.model.finish_repacking(&interrupt::token(), None)?;
     let limits = MachineLimits::measure(args.model.threads.map(usize::from));
     let gguf = open::gguf(args.model.model.as_deref(), LoadMode::HeaderOnly)?;
     let read = Estimate::new(&gguf, bench.model.config(), None, bench.cache)?.read_per_token;

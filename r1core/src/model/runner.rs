@@ -1,5 +1,7 @@
 //! The forward pass: new tokens of one or many sequences in, logits out.
 
+use std::time::Instant;
+
 use super::Model;
 use super::attention::{self, AttentionScratch};
 use super::feed_forward::{self, FeedForwardScratch};
@@ -120,6 +122,7 @@ impl Runner {
         self.team.take_dropped();
         self.cancel.check()?;
         self.buffers.collect_rows(steps, self.model.inner.weights.embedding.rows())?;
+        self.model.inner.weights.repacking.keep_up(&self.team);
         #[cfg(feature = "ggml")]
         {
             if let Some(devices) = self.model.inner.devices.clone() {
@@ -129,6 +132,7 @@ impl Runner {
                 return Err(Error::new(ErrorKind::Argument, "the cache was filled by another model"));
             }
         }
+        let start = Instant::now();
         self.run_layers(steps)?;
         let Runner { model, team, buffers, .. } = self;
         let inner = &*model.inner;
@@ -158,6 +162,7 @@ impl Runner {
         for step in steps {
             step.cache.commit(step.tokens.len());
         }
+        weights.repacking.pass_took(start.elapsed());
         Ok(&buffers.logits)
     }
 
@@ -168,6 +173,7 @@ impl Runner {
         devices: &std::sync::Arc<crate::ggml::DeviceModel>,
         steps: &mut [Step<'_>],
     ) -> Result<&[f32]> {
+        let start = Instant::now();
         for step in steps.iter_mut() {
             self.model.check_cache(step.cache.kind())?;
             step.cache.check_room(step.tokens.len())?;
@@ -189,6 +195,7 @@ impl Runner {
         for step in steps {
             step.cache.commit(step.tokens.len());
         }
+        self.model.inner.weights.repacking.pass_took(start.elapsed());
         Ok(logits)
     }
 

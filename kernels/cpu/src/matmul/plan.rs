@@ -84,19 +84,27 @@ impl<'a> Plan<'a> {
         let (down, across) = (task / self.across, task % self.across);
         let groups = self.groups * down..self.matrix.groups().min(self.groups * (down + 1));
         let columns = self.columns * across..self.x.columns().min(self.columns * (across + 1));
-        match self.matrix.storage() {
-            Storage::Packed(packed) => {
-                let whole = |group| Weights {
-                    format: self.matrix.format(),
-                    bytes: packed.group(group),
-                    first: 0,
-                    count: self.matrix.blocks(),
-                };
-                self.tiles(isa, groups, columns, whole);
-            }
-            Storage::InPlace(file) => {
-                with_packed!(self.matrix.format(), P => self.run_in_place::<P>(isa, groups, columns, file));
-            }
+        let (packed, file) = match self.matrix.storage() {
+            Storage::Packed(packed) => (Some(packed), None),
+            Storage::InPlace(file) => (file.packed(), Some(file)),
+        };
+        // The rest is in place, also what is being packed meanwhile.
+        let rest = self.matrix.packed_groups().clamp(groups.start, groups.end);
+        if let Some(packed) = packed
+            && groups.start < rest
+        {
+            let whole = |group| Weights {
+                format: self.matrix.format(),
+                bytes: packed.group(group),
+                first: 0,
+                count: self.matrix.blocks(),
+            };
+            self.tiles(isa, groups.start..rest, columns.clone(), whole);
+        }
+        if let Some(file) = file
+            && rest < groups.end
+        {
+            with_packed!(self.matrix.format(), P => self.run_in_place::<P>(isa, rest..groups.end, columns, file));
         }
     }
 
