@@ -7,7 +7,9 @@ mod gguf_writer;
 #[path = "support/tiny_models.rs"]
 mod tiny_models;
 
-use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Repack, Runner, Step, Wanted};
+use r1core::{
+    CacheType, CancelToken, Device, ErrorKind, KvCache, Model, ModelOptions, ProgressFn, Repack, Runner, Step, Wanted,
+};
 use tiny_models::{KINDS, Shape};
 
 /// Ids of a sequence; long enough for two pages of the cache.
@@ -92,6 +94,71 @@ fn weights_in_place_change_no_bit_in_any_format() {
         });
         assert!(packed == in_place && packed == partly, "{} of {}", shape.format, shape.kind);
     }
+}
+
+/// A model whose weights take many slices to repack, from a file of its own, which is gone at once.
+fn lazy_model() -> Model {
+    let shape = Shape { layers: 6, ..Shape::new("qwen2", "Q4_K") };
+    let number = std::sync::atomic::AtomicUsize::fetch_add(&FILES, 1, std::sync::atomic::Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("r1core-lazy-{}-{number}.gguf", std::process::id()));
+    std::fs::write(&path, shape.writer().build()).unwrap();
+    let model = Model::open_with(&path, &ModelOptions { repack: Repack::Lazy, ..Default::default() });
+    std::fs::remove_file(path).unwrap();
+    model.unwrap()
+}
+
+static FILES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+#[test]
+fn repacking_between_passes_changes_no_bit() {
+    let model = lazy_model();
+    let ids = ids(&model, 0, 30);
+    let expected = {
+        let shape = Shape { layers: 6, ..Shape::new("qwen2", "Q4_K") };
+        let model = shape.model(&ModelOptions { repack: Repack::On, ..Default::default() });
+        run(&mut runner(&model, 1), &ids, 30, CacheType::F16)
+    };
+    // Two sessions at once, from the first pass in place to the last packed one and beyond.
+    std::thread::scope(|scope| {
+        for threads in [1, 2] {
+            let (model, ids, expected) = (&model, &ids, &expected);
+            scope.spawn(move || {
+                let mut runner = runner(model, threads);
+                for chunk in [7, 1, 30] {
+                    assert!(run(&mut runner, ids, chunk, CacheType::F16) == *expected, "in chunks of {chunk}");
+                }
+            });
+        }
+    });
+    model.finish_repacking(&CancelToken::new(), None).unwrap();
+    assert!(run(&mut runner(&model, 2), &ids, 11, CacheType::F16) == expected);
+}
+
+#[test]
+fn repacking_can_be_stopped_and_finished() {
+    let model = lazy_model();
+    let ids = ids(&model, 1, 20);
+    let in_place = run(&mut runner(&model, 2), &ids, 20, CacheType::F16);
+    let stopped = CancelToken::new();
+    stopped.cancel();
+    assert_eq!(model.finish_repacking(&stopped, None).unwrap_err().kind(), ErrorKind::Cancelled);
+    // A cancelled pass stops in the packing before it, too, and the next one goes on.
+    let cancel = CancelToken::new();
+    let mut runner = Runner::new(&model, Some(2), cancel.clone());
+    let mut cache = cache(&model, CacheType::F16);
+    cancel.cancel();
+    let mut steps = [Step { cache: &mut cache, tokens: &ids, wanted: Wanted::All }];
+    assert_eq!(runner.run(&mut steps).unwrap_err().kind(), ErrorKind::Cancelled);
+    cancel.reset();
+    assert!(bits(runner.run(&mut steps).unwrap()) == in_place);
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let model = lazy_model();
+    let note = std::sync::Arc::clone(&seen);
+    let progress = ProgressFn::new(move |p| note.lock().unwrap().push((p.done, p.total)));
+    model.finish_repacking(&CancelToken::new(), Some(&progress)).unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.is_sorted() && seen.last().is_some_and(|(done, total)| done == total), "{seen:?}");
+    assert!(run(&mut self::runner(&model, 2), &ids, 20, CacheType::F16) == in_place);
 }
 
 #[test]
