@@ -57,6 +57,49 @@ fn the_split_of_a_prompt_changes_no_bit() {
     }
 }
 
+/// The first of the highest logits.
+fn best_of(logits: &[f32]) -> (u32, f32) {
+    let best = (0..logits.len()).reduce(|a, b| if logits[b] > logits[a] { b } else { a }).unwrap();
+    (best as u32, logits[best])
+}
+
+#[test]
+fn the_best_token_is_that_of_all_logits() {
+    for architecture in KINDS {
+        let model = Shape::new(architecture, "Q8_0").model(&ModelOptions::default());
+        let vocabulary = model.config().vocabulary;
+        let mut runner = runner(&model, 2);
+        let all: Vec<Vec<u32>> = (0..5).map(|s| ids(&model, s, 3 + s)).collect();
+        let rows: Vec<Vec<f32>> = all
+            .iter()
+            .map(|ids| {
+                let mut cache = cache(&model, CacheType::F16);
+                runner.run(&mut [Step { cache: &mut cache, tokens: ids, wanted: Wanted::All }]).unwrap().to_vec()
+            })
+            .collect();
+        // In one batch with steps that want more, or nothing.
+        let wanted = [Wanted::Best, Wanted::All, Wanted::None, Wanted::Best, Wanted::Last];
+        let mut caches: Vec<_> = all.iter().map(|_| cache(&model, CacheType::F16)).collect();
+        let steps = caches.iter_mut().zip(&all).zip(wanted);
+        let mut steps: Vec<_> = steps.map(|((cache, tokens), wanted)| Step { cache, tokens, wanted }).collect();
+        let whole = runner.run(&mut steps).unwrap().to_vec();
+        let last = |i: usize| &rows[i][rows[i].len() - vocabulary..];
+        assert!(bits(&whole) == bits(&[&rows[1], last(4)].concat()), "{architecture}");
+        for (i, wanted) in wanted.into_iter().enumerate() {
+            let best = (wanted == Wanted::Best).then(|| best_of(last(i)));
+            assert_eq!(runner.best(i), best, "{architecture}, step {i}");
+            match wanted {
+                Wanted::None => assert_eq!(runner.logits(i).unwrap_err().kind(), ErrorKind::Argument),
+                _ => assert!(bits(runner.logits(i).unwrap()) == bits(last(i)), "{architecture}, step {i}"),
+            }
+        }
+        // A run that fails leaves no answers behind.
+        let mut fresh = cache(&model, CacheType::F16);
+        let step = Step { cache: &mut fresh, tokens: &[u32::MAX], wanted: Wanted::Best };
+        assert!(runner.run(&mut [step]).is_err() && runner.best(0).is_none() && runner.logits(0).is_err());
+    }
+}
+
 #[test]
 fn threads_change_no_bit() {
     for architecture in KINDS {

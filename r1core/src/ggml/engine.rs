@@ -9,7 +9,7 @@ use super::slots::{Lease, Slots};
 use super::stage::{Batch, Stage};
 use super::weights::DeviceModel;
 use crate::cancel::CancelToken;
-use crate::model::{Step, Wanted};
+use crate::model::{Answers, Step, Wanted};
 use crate::{Error, ErrorKind, Result};
 
 /// Positions are padded to multiples of this at least, as fused attention likes them.
@@ -95,18 +95,24 @@ impl Engine {
             .collect()
     }
 
-    /// Runs the steps' rows through the devices' layers and returns the wanted logits in order. `residual` holds the
-    /// rows after the CPU's layers, `[row][embedding_length]`; it is not looked at where the first device takes tokens.
-    pub(crate) fn run(&mut self, steps: &mut [Step<'_>], residual: &[f32], cancel: &CancelToken) -> Result<&[f32]> {
+    /// Runs the steps' rows through the devices' layers, answers, and returns the wanted logits in order. `residual`
+    /// holds the rows after the CPU's layers, `[row][embedding_length]`; it is not looked at where the first device takes
+    /// tokens.
+    pub(crate) fn run(
+        &mut self,
+        steps: &mut [Step<'_>],
+        residual: &[f32],
+        answers: &mut Answers,
+        cancel: &CancelToken,
+    ) -> Result<&[f32]> {
         let Engine { model, shared, logits } = self;
         let vocabulary = model.config.vocabulary;
         // Before our own lock: two runners may want each other's sequences.
         let foreign = export_foreign(shared, steps)?;
         let mut state = shared.lock();
-        let members = place(model, shared, &mut state, steps, foreign)?;
+        let members = place(model, shared, &mut state, steps, foreign, answers)?;
 
-        let outputs = members.iter().zip(&*steps).map(|(m, s)| wanted_rows(s.wanted, m.rows)).sum::<usize>();
-        let bytes = outputs * vocabulary * size_of::<f32>();
+        let bytes = answers.rows() * vocabulary * size_of::<f32>();
         if logits.as_slice().len() < bytes {
             let last = model.stages.last().ok_or_else(|| Error::new(ErrorKind::Internal, "no device"))?;
             *logits = HostMemory::new(&last.device, bytes.next_power_of_two())?;
@@ -125,9 +131,17 @@ impl Engine {
             run.prompt(member, step.wanted)?;
         }
         drop(state);
-        logits
-            .values::<f32>(0, outputs * vocabulary)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "logits outside their memory"))
+        let outside = || Error::new(ErrorKind::Internal, "logits outside their memory");
+        let logits = logits.values::<f32>(0, answers.rows() * vocabulary).ok_or_else(outside)?;
+        answers.choose(logits, vocabulary);
+        Ok(&logits[..answers.whole() * vocabulary])
+    }
+
+    /// All logits of a row of the last run.
+    pub(crate) fn logits(&self, row: usize) -> Result<&[f32]> {
+        let vocabulary = self.model.config.vocabulary;
+        let outside = || Error::new(ErrorKind::Internal, "logits outside their memory");
+        self.logits.values::<f32>(row * vocabulary * size_of::<f32>(), vocabulary).ok_or_else(outside)
     }
 }
 
@@ -233,8 +247,8 @@ impl Run<'_> {
             let ends = done + count == member.rows;
             let outputs = match wanted {
                 Wanted::All => Outputs::All,
-                Wanted::Last if ends && count == 1 => Outputs::All,
-                Wanted::Last if ends => Outputs::Some(1),
+                Wanted::Best | Wanted::Last if ends && count == 1 => Outputs::All,
+                Wanted::Best | Wanted::Last if ends => Outputs::Some(1),
                 _ => Outputs::None,
             };
             let cells = cells_for(past + count).min(stride);
@@ -337,6 +351,7 @@ fn place(
     state: &mut State,
     steps: &mut [Step<'_>],
     foreign: Vec<Option<Exported>>,
+    answers: &Answers,
 ) -> Result<Vec<Member>> {
     let needs_slot = |step: &Step<'_>, foreign: &Option<Exported>| {
         foreign.is_some() || step.cache.lease().is_none_or(|lease| Arc::strong_count(lease) > 1)
@@ -349,9 +364,9 @@ fn place(
 
     let no_slot = || Error::new(ErrorKind::Internal, "no slot of the device's cache is free");
     let mut copies = Vec::new();
-    let (mut first, mut output) = (0, 0);
+    let mut first = 0;
     let mut members = Vec::with_capacity(steps.len());
-    for (step, foreign) in steps.iter_mut().zip(foreign) {
+    for (i, (step, foreign)) in steps.iter_mut().zip(foreign).enumerate() {
         let past = step.cache.len();
         if needs_slot(step, &foreign) {
             let slot = shared.slots.take(0..usize::MAX).ok_or_else(no_slot)?;
@@ -372,10 +387,10 @@ fn place(
         }
         let lease = Arc::clone(step.cache.lease().ok_or_else(no_slot)?);
         let rows = step.tokens.len();
-        let wanted = wanted_rows(step.wanted, rows);
-        members.push(Member { lease, past, first, rows, output: (wanted > 0).then_some(output) });
+        // The last row's place; with all rows, the others are before it.
+        let before = if step.wanted == Wanted::All { rows - 1 } else { 0 };
+        members.push(Member { lease, past, first, rows, output: answers.place(i).map(|last| last - before) });
         first += rows;
-        output += wanted;
     }
     let moves: Vec<_> =
         copies.iter().filter(|(.., len, _)| *len > 0).map(|(from, to, len, _)| (*from, *to, *len)).collect();
@@ -422,14 +437,6 @@ fn reserve(
 
 fn other_model() -> Error {
     Error::new(ErrorKind::Argument, "the cache was filled by another model")
-}
-
-fn wanted_rows(wanted: Wanted, rows: usize) -> usize {
-    match wanted {
-        Wanted::None => 0,
-        Wanted::Last => 1,
-        Wanted::All => rows,
-    }
 }
 
 /// Positions that a graph looks at for `count`: padded, so that a graph lasts for hundreds of tokens.

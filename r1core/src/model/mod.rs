@@ -2,9 +2,12 @@
 
 mod attention;
 mod feed_forward;
+mod head;
 mod project;
 mod runner;
 
+#[cfg(feature = "ggml")]
+pub(crate) use head::Answers;
 pub use runner::{Runner, Step, Wanted};
 
 use std::path::Path;

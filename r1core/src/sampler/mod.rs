@@ -21,6 +21,7 @@ mod steer;
 mod top_k;
 mod top_p;
 
+pub(crate) use candidates::argmax;
 pub use distribution::log_prob;
 pub use mask::TokenMask;
 pub use options::SamplerOptions;
