@@ -19,8 +19,8 @@ pub enum Repack {
     #[default]
     Auto,
     /// As `On`, while the model is in use: it loads at once, the first forward pass runs on the weights as they lie in
-    /// the file, and each later one first copies a part of them, for at most as long as the pass before took, until all
-    /// are copied ([`Model::finish_repacking`](crate::Model::finish_repacking) does the rest at once). Weights that
+    /// the file, and each later one first copies a part of them, for a quarter of a second or as long as the pass before
+    /// took, until all are copied ([`Model::finish_repacking`](crate::Model::finish_repacking) does the rest at once). Weights that
     /// memory turns out not to suffice for stay in the file. With [`LoadMode::Read`](crate::LoadMode::Read), which
     /// leaves nothing in place to begin with, as `On`.
     Lazy,

@@ -18,14 +18,18 @@ const STEP: usize = 4 << 20;
 /// Bytes of the file between two chances for others to stop or to pack.
 const SLICE: usize = 32 << 20;
 
-/// The longest that a pass is held up.
-const LONGEST: Duration = Duration::from_millis(250);
+/// How long a pass is held up at least. Most models are packed by then; where the system is slow to give memory, a
+/// gigabyte takes ten of these, and many short ones would have many passes run in place meanwhile.
+const SHORTEST: Duration = Duration::from_millis(250);
+
+/// How long a pass is held up at most.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// The matrices that are still to be packed, and whose turn it is to pack some of them.
 ///
 /// The first pass uses weights as they lie in the file. Each later one first packs for as long as the pass before took,
-/// so that no token takes much more than twice its time; then all is packed after a handful of them. Threads that come
-/// while another one packs go on with what there is.
+/// but not less than [`SHORTEST`] and not more than [`LONGEST`], until all is packed. Threads that come while another
+/// one packs go on with what there is.
 pub(crate) struct Repacking {
     /// Whether there is nothing left to do.
     finished: AtomicBool,
@@ -69,12 +73,13 @@ impl Repacking {
         queue.waiting.iter().map(|waiting| waiting.matrix.bytes_packed()).sum()
     }
 
-    /// Packs for as long as the last pass took.
+    /// Packs for about as long as the last pass took.
     pub(crate) fn keep_up(&self, team: &Team) {
-        let time = Duration::from_micros(self.last_pass.load(Ordering::Relaxed)).min(LONGEST);
-        if time.is_zero() || self.is_finished() {
+        let last = Duration::from_micros(self.last_pass.load(Ordering::Relaxed));
+        if last.is_zero() || self.is_finished() {
             return;
         }
+        let time = last.clamp(SHORTEST, LONGEST);
         let Ok(mut queue) = self.queue.try_lock() else { return };
         let start = Instant::now();
         while start.elapsed() < time && queue.step(team).is_ok_and(|go_on| go_on) {}
