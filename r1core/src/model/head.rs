@@ -70,8 +70,9 @@ impl Answers {
         }
     }
 
-    pub(crate) fn best(&self, step: usize) -> Option<(u32, f32)> {
-        self.steps.get(step)?.best
+    /// The best token of a step, if it wanted that and there is one.
+    pub(crate) fn best(&self, step: usize) -> &[(u32, f32)] {
+        self.steps.get(step).map_or(&[], |answer| answer.best.as_slice())
     }
 }
 

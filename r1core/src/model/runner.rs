@@ -10,6 +10,7 @@ use super::project::Projector;
 use crate::cache::KvCache;
 use crate::cancel::{CancelToken, cancelled};
 use crate::device::default_threads;
+use crate::sampler::Scores;
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::{Isa, Team, ops};
 
@@ -163,7 +164,12 @@ impl Runner {
     /// ones it is the lowest token; a logit that is not a number counts as minus infinity. `None` where no logit is
     /// above minus infinity, and for steps that wanted something else.
     pub fn best(&self, step: usize) -> Option<(u32, f32)> {
-        self.buffers.answers.best(step)
+        self.buffers.answers.best(step).first().copied()
+    }
+
+    /// What the last run gave for a step.
+    pub(crate) fn scores(&mut self, step: usize) -> StepScores<'_> {
+        StepScores { runner: self, step }
     }
 
     /// All logits of the last position of a step of the last run, for steps that wanted [`Wanted::Best`] (or
@@ -282,6 +288,22 @@ impl Runner {
 
         buffers.positions = positions;
         Ok(())
+    }
+}
+
+/// What a run gave for one of its steps.
+pub(crate) struct StepScores<'a> {
+    runner: &'a mut Runner,
+    step: usize,
+}
+
+impl Scores for StepScores<'_> {
+    fn top(&self) -> &[(u32, f32)] {
+        self.runner.buffers.answers.best(self.step)
+    }
+
+    fn all(&mut self) -> Result<&[f32]> {
+        self.runner.logits(self.step)
     }
 }
 

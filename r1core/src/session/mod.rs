@@ -28,6 +28,7 @@ use crate::cache::{CacheType, KvCache};
 use crate::cancel::CancelToken;
 use crate::model::{Model, Runner, Step, Wanted};
 use crate::progress::{ProgressFn, Stage};
+use crate::sampler::Scores;
 use crate::speculation::{Drafter, Guesses, Speculation};
 use crate::{Error, ErrorKind, Result};
 use outlook::Outlook;
@@ -192,15 +193,34 @@ impl Session {
         }
     }
 
-    /// The logits after the last token, one for each vocabulary entry.
+    /// The logits after the last token, one for each vocabulary entry. Greedy generations leave those that nobody needed
+    /// out: they are computed here then, which costs a token at most.
     ///
     /// # Errors
-    /// `State` before the first prefill and after [`Session::truncate`].
-    pub fn logits(&self) -> Result<&[f32]> {
-        self.outlook.logits().ok_or_else(|| {
-            Error::new(ErrorKind::State, "there are no logits before a prompt")
-                .remedy("append at least one token with prefill first")
-        })
+    /// `State` before the first prefill and after [`Session::truncate`]; `OutOfMemory` and `Cancelled` where they have to
+    /// be computed.
+    pub fn logits(&mut self) -> Result<&[f32]> {
+        if !self.outlook.top().is_empty() {
+            self.complete_outlook()?;
+        }
+        self.outlook.logits().ok_or_else(no_logits)
+    }
+
+    /// Makes all logits after the last token known, where the highest of them are.
+    fn complete_outlook(&mut self) -> Result<()> {
+        let vocabulary = self.model().config().vocabulary;
+        if let Ok(row) = self.runner.logits(0) {
+            self.outlook.set(row, vocabulary, &[]);
+            return Ok(());
+        }
+        // The run was another session's, of which this is a fork, or was followed by one that failed.
+        let Some(last) = self.tokens.last() else { return Err(no_logits()) };
+        let mut cache = self.cache.fork();
+        cache.truncate(self.tokens.len() - 1);
+        let step = Step { cache: &mut cache, tokens: std::slice::from_ref(last), wanted: Wanted::Last };
+        self.outlook.set(self.runner.run(&mut [step])?, vocabulary, &[]);
+        self.cache = cache;
+        Ok(())
     }
 
     /// What guessing tokens ahead came to so far; see [`SessionOptions::speculation`].
@@ -249,8 +269,9 @@ impl Session {
         .remedy("open the session with a larger context or shorten the prompt"))
     }
 
-    /// Appends tokens that a generation chose; there is room for them. Computes nothing where they were guessed.
-    fn append(&mut self, chosen: &[u32]) -> Result<()> {
+    /// Appends tokens that a generation chose, and of whose last position it wants so much; there is room for them.
+    /// Computes nothing where they were guessed.
+    fn append(&mut self, chosen: &[u32], wanted: Wanted) -> Result<()> {
         let mut rest = chosen;
         while let Some((&first, after)) = rest.split_first()
             && self.outlook.take(first)
@@ -265,7 +286,7 @@ impl Session {
         for chunk in rest.chunks(self.prefill_chunk) {
             // Forced tokens come many at a time, and logits are wanted after the last of them only.
             let guesses = if rest.len() == 1 { self.guess(chunk) } else { Vec::new() };
-            self.step(&[chunk, &guesses].concat(), guesses.len(), Wanted::Last)?;
+            self.step(&[chunk, &guesses].concat(), guesses.len(), wanted)?;
         }
         Ok(())
     }
@@ -308,7 +329,28 @@ impl Session {
         }
         let known = if guesses > 0 { &logits[(chosen - 1) * vocabulary..] } else { logits };
         self.outlook.set(known, vocabulary, &tokens[chosen..]);
+        if let Some(best) = self.runner.best(0) {
+            self.outlook.set_top(&[best]);
+        }
         self.tokens.extend_from_slice(&tokens[..chosen]);
         Ok(())
     }
+}
+
+/// The scores after a session's last token.
+struct SessionScores<'a>(&'a mut Session);
+
+impl Scores for SessionScores<'_> {
+    fn top(&self) -> &[(u32, f32)] {
+        self.0.outlook.top()
+    }
+
+    fn all(&mut self) -> Result<&[f32]> {
+        self.0.logits()
+    }
+}
+
+fn no_logits() -> Error {
+    Error::new(ErrorKind::State, "there are no logits before a prompt")
+        .remedy("append at least one token with prefill first")
 }

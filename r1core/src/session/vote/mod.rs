@@ -238,15 +238,13 @@ impl VoteState {
         if self.running.is_empty() {
             return Ok(None);
         }
-        let vocabulary = session.model().config().vocabulary;
         let mut steps: Vec<_> = self.running.iter_mut().map(Sample::step).collect();
-        let logits = session.runner.run(&mut steps)?;
+        session.runner.run(&mut steps)?;
         let mut decision = None;
-        let before = std::mem::take(&mut self.running);
-        for (mut sample, logits) in before.into_iter().zip(logits.chunks_exact(vocabulary)) {
+        for (step, mut sample) in std::mem::take(&mut self.running).into_iter().enumerate() {
             // Once the vote is decided the others are not asked any more.
             if decision.is_none() {
-                sample.advance(logits)?;
+                sample.advance(&mut session.runner.scores(step))?;
             }
             if sample.ended() {
                 decision = self.count(sample)?;
@@ -258,7 +256,7 @@ impl VoteState {
     }
 
     /// Starts samples until enough run to end the vote if they agree.
-    fn start_samples(&mut self, session: &Session) -> Result<Option<Decision>> {
+    fn start_samples(&mut self, session: &mut Session) -> Result<Option<Decision>> {
         let most = self.options.batch.unwrap_or(usize::MAX);
         while self.started < self.limit() && self.running.len() < most.min(self.wanted()) {
             let options = self.options.sample_options(self.started);

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::super::sequencer::{Next, Sequencer};
-use super::super::{Done, Event, Finish, GenerateOptions, Session, TokenEvent, Usage};
+use super::super::{Done, Event, Finish, GenerateOptions, Session, SessionScores, TokenEvent, Usage};
 use super::{VoteHandle, VoteSample};
 use crate::Result;
 use crate::cache::KvCache;
 use crate::model::{Step, Wanted};
 use crate::reasoning::CloseReason;
+use crate::sampler::Scores;
 
 /// A sequence that continues the session's prompt on pages of its own.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Sample {
     /// Tokens that the model has not read yet: those after `run` in `tokens`.
     run: usize,
     tokens: Vec<u32>,
+    /// What is wanted of the last of them.
+    wanted: Wanted,
     chosen: Vec<TokenEvent>,
     thought: String,
     text: String,
@@ -29,7 +32,7 @@ pub(super) struct Sample {
 impl Sample {
     /// A sample right behind the prompt that `session` holds, made known to `handle` and with its first token chosen.
     pub(super) fn start(
-        session: &Session,
+        session: &mut Session,
         tail: &str,
         index: usize,
         options: &GenerateOptions,
@@ -45,13 +48,14 @@ impl Sample {
             cache: session.cache.fork(),
             run: 0,
             tokens: Vec::new(),
+            wanted: Wanted::Last,
             chosen: Vec::new(),
             thought: String::new(),
             text: String::new(),
             usage: Usage::default(),
             end: None,
         };
-        sample.choose(session.logits()?)?;
+        sample.choose(&mut SessionScores(session))?;
         Ok(sample)
     }
 
@@ -74,18 +78,19 @@ impl Sample {
 
     /// What the model reads next, in a batch with other samples.
     pub(super) fn step(&mut self) -> Step<'_> {
-        Step { cache: &mut self.cache, tokens: &self.tokens[self.run..], wanted: Wanted::Last }
+        Step { cache: &mut self.cache, tokens: &self.tokens[self.run..], wanted: self.wanted }
     }
 
-    /// After the step has run: takes its logits and chooses what comes next.
-    pub(super) fn advance(&mut self, logits: &[f32]) -> Result<()> {
+    /// After the step has run: takes its scores and chooses what comes next.
+    pub(super) fn advance(&mut self, scores: &mut dyn Scores) -> Result<()> {
         self.run = self.tokens.len();
-        self.choose(logits)
+        self.choose(scores)
     }
 
-    fn choose(&mut self, logits: &[f32]) -> Result<()> {
-        if let Next::Run(tokens) = self.sequencer.next(logits, self.cache.len())? {
+    fn choose(&mut self, scores: &mut dyn Scores) -> Result<()> {
+        if let Next::Run(tokens, wanted) = self.sequencer.next(scores, self.cache.len())? {
             self.tokens.extend_from_slice(tokens);
+            self.wanted = wanted;
         }
         self.take_events();
         Ok(())
