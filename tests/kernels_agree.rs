@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
-use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Packer, Team, dot_row, matmul, matmul_group};
+use r1_kernels::{
+    Activations, Format, Isa, Job, Matrix, PackError, Packer, Team, dot_row, matmul, matmul_best, matmul_group,
+};
 
 /// A small generator, so that a failing case is named by its seed.
 struct Random(u64);
@@ -362,6 +364,57 @@ fn a_packer_keeps_its_matrices_apart() {
             }
         }
     }
+}
+
+/// The first of the greatest values above minus infinity.
+fn best_of(column: &[f32]) -> Option<(usize, u32)> {
+    let best = column.iter().copied().filter(|v| !v.is_nan()).reduce(f32::max).filter(|v| *v > f32::NEG_INFINITY)?;
+    column.iter().position(|v| *v == best).map(|row| (row, column[row].to_bits()))
+}
+
+#[test]
+fn the_best_of_a_product_is_that_of_all_its_results() {
+    let teams = teams();
+    for (i, format) in Format::all().enumerate() {
+        for n in [1, 2, 9, 40] {
+            let mut case = Case::new(i as u64, format, 300 + i, 2, n);
+            // Ties: the rows of the middle come once more at the end.
+            let (row_bytes, half) = (case.data.len() / case.rows, case.rows / 2);
+            case.data.copy_within(0..half * row_bytes, (case.rows - half) * row_bytes);
+            for isa in Isa::available() {
+                let (packed, in_place, partly) = (case.pack(isa), case.in_place(), case.in_place());
+                Packer::new(isa, 0).pack_on(&teams[0], &partly, 100 * row_bytes).expect("some rows");
+                for (team, matrix) in teams.iter().zip([&packed, &in_place, &partly]) {
+                    let x = case.activations(isa, team);
+                    let mut all = vec![0.0; case.rows * n];
+                    matmul(isa, team, matrix, &x, &mut all);
+                    let expected: Vec<_> = all.chunks(case.rows).map(best_of).collect();
+                    let best = matmul_best(isa, team, matrix, &x);
+                    let best: Vec<_> = best.into_iter().map(|b| b.map(|(row, v)| (row, v.to_bits()))).collect();
+                    assert_eq!(best, expected, "{matrix:?}, {n} columns, {} threads", team.threads());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_is_never_the_best() {
+    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let (isa, team) = (Isa::detect(), Team::new(2));
+    let mut x = Activations::new();
+    x.quantize(isa, &team, Format::F32.activation(), 1, &[1.0, -1.0]);
+    let mut rows = vec![f32::NAN; 5000];
+    let best = |rows: &[f32]| {
+        let matrix = Matrix::pack(isa, Format::F32, rows.len(), 1, &bytes(rows), &mut |_| true).expect("a matrix");
+        matmul_best(isa, &team, &matrix, &x)
+    };
+    assert_eq!(best(&rows), [None, None]);
+    rows[4000..4010].fill(f32::NEG_INFINITY);
+    assert_eq!(best(&rows), [None, Some((4000, f32::INFINITY))]);
+    rows[3000] = -2.0;
+    rows[4900] = -2.0;
+    assert_eq!(best(&rows), [Some((3000, -2.0)), Some((4000, f32::INFINITY))]);
 }
 
 #[test]

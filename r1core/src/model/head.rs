@@ -2,6 +2,7 @@
 
 use super::project::Projector;
 use super::runner::{Pass, Step, Wanted, norm_rows};
+use crate::cancel::cancelled;
 use crate::config::Config;
 use crate::sampler::argmax;
 use crate::weights::Weights;
@@ -70,6 +71,12 @@ impl Answers {
         }
     }
 
+    /// The best tokens of the steps that want them, in order, where all steps do that want anything.
+    fn bests_are(&mut self, bests: Vec<Option<(u32, f32)>>) {
+        let wanting = self.steps.iter_mut().filter(|answer| answer.wanted == Wanted::Best);
+        wanting.zip(bests).for_each(|(answer, best)| answer.best = best);
+    }
+
     /// The best token of a step, if it wanted that and there is one.
     pub(crate) fn best(&self, step: usize) -> &[(u32, f32)] {
         self.steps.get(step).map_or(&[], |answer| answer.best.as_slice())
@@ -79,13 +86,14 @@ impl Answers {
 /// From the rows after the last layer to answers, on the CPU.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    /// `[row][vocabulary]`: the rows whose logits are wanted, then those of which the best token is.
+    /// `[row][embedding_length]`, normed: the rows whose logits are wanted, then those of which the best token is.
+    rows: Vec<f32>,
+    /// `[row][vocabulary]` of the same rows; empty where only best tokens were wanted, until somebody asks.
     logits: Vec<f32>,
 }
 
 impl Head {
     /// Answers the steps from `residual`, their wanted rows in order, `[row][embedding_length]`.
-    #[allow(clippy::too_many_arguments, reason = "the parts of a runner that it borrows one by one")]
     pub(super) fn run(
         &mut self,
         pass: &Pass<'_>,
@@ -93,22 +101,32 @@ impl Head {
         weights: &Weights,
         projector: &mut Projector,
         residual: &[f32],
-        normed: &mut Vec<f32>,
         answers: &mut Answers,
     ) {
-        let (width, vocabulary) = (config.embedding_length, config.vocabulary);
-        self.logits.resize(answers.rows() * vocabulary, 0.0);
+        self.rows.clear();
+        self.logits.clear();
         let (Some(output), true) = (&weights.output, answers.rows() > 0) else { return };
-        norm_rows(pass, residual, &weights.output_norm, normed);
-        if answers.whole > 0 && answers.bests > 0 {
-            *normed = answers.sorted(normed, width);
+        norm_rows(pass, residual, &weights.output_norm, &mut self.rows);
+        // A cap may make equals of different logits, and the first of those is the best.
+        if answers.whole == 0 && config.logit_soft_cap.is_none() && output.bias.is_none() {
+            answers.bests_are(projector.best(pass.isa, pass.team, &self.rows, pass.width, output));
+            return;
         }
-        let rows = &normed[..answers.rows() * width];
-        projector.project(pass.isa, pass.team, rows, width, &mut [(output, &mut self.logits)]);
+        if answers.whole > 0 && answers.bests > 0 {
+            self.rows = answers.sorted(&self.rows, pass.width);
+        }
+        self.compute(pass, config, weights, projector);
+        answers.choose(&self.logits, config.vocabulary);
+    }
+
+    /// The logits of all rows.
+    fn compute(&mut self, pass: &Pass<'_>, config: &Config, weights: &Weights, projector: &mut Projector) {
+        let Some(output) = &weights.output else { return };
+        self.logits.resize(self.rows.len() / pass.width * config.vocabulary, 0.0);
+        projector.project(pass.isa, pass.team, &self.rows, pass.width, &mut [(output, &mut self.logits)]);
         if let Some(cap) = config.logit_soft_cap {
             ops::soft_cap(pass.isa, &mut self.logits, cap);
         }
-        answers.choose(&self.logits, vocabulary);
     }
 
     /// The logits of `count` rows from the first.
@@ -117,7 +135,22 @@ impl Head {
     }
 
     /// All logits of a row, also where only its best token was wanted.
-    pub(super) fn row(&self, row: usize, vocabulary: usize) -> Result<&[f32]> {
+    pub(super) fn row(
+        &mut self,
+        row: usize,
+        pass: &Pass<'_>,
+        config: &Config,
+        weights: &Weights,
+        projector: &mut Projector,
+    ) -> Result<&[f32]> {
+        if self.logits.is_empty() {
+            self.compute(pass, config, weights, projector);
+            if pass.team.take_dropped() {
+                self.logits.clear();
+                return Err(cancelled());
+            }
+        }
+        let vocabulary = config.vocabulary;
         self.logits.get(row * vocabulary..(row + 1) * vocabulary).ok_or_else(|| internal("a row that was not run"))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::runner::rows_of_task;
 use crate::weights::Linear;
-use r1_kernels::{ActivationKind, Activations, Isa, Job, Team, matmul_group, ops};
+use r1_kernels::{ActivationKind, Activations, Isa, Job, Team, matmul_best, matmul_group, ops};
 
 /// The forms of activations, in the order of a [`Projector`]'s buffers.
 const KINDS: [ActivationKind; 3] = [ActivationKind::F32, ActivationKind::Q8x32, ActivationKind::Q8x256];
@@ -52,6 +52,24 @@ impl Projector {
             matmul_group(isa, team, &mut jobs);
         }
         outputs.iter_mut().for_each(|(linear, out)| add_bias(isa, team, linear, out));
+    }
+
+    /// For every row of `xs`, `[row][len]`, the output of `linear` with the greatest value, and that value; the first of
+    /// equal ones. `None` for rows that have none above minus infinity.
+    pub(super) fn best(
+        &mut self,
+        isa: Isa,
+        team: &Team,
+        xs: &[f32],
+        len: usize,
+        linear: &Linear,
+    ) -> Vec<Option<(u32, f32)>> {
+        let wanted = linear.matrix.format().activation();
+        let buffers = KINDS.into_iter().zip(&mut self.quantised).find(|(kind, _)| *kind == wanted);
+        let Some((kind, quantised)) = buffers else { return Vec::new() };
+        quantised.quantize(isa, team, kind, len, xs);
+        let bests = matmul_best(isa, team, &linear.matrix, quantised);
+        bests.into_iter().map(|best| best.map(|(row, value)| (row as u32, value))).collect()
     }
 
     /// Every projection of `routed` in one parallel region (one for each kind of activations). Neighbours with the same

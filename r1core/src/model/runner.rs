@@ -142,12 +142,12 @@ impl Runner {
         let start = Instant::now();
         self.run_layers(steps)?;
         let Runner { model, team, buffers, .. } = self;
-        let Buffers { positions, residual, normed, projector, head, answers, .. } = buffers;
+        let Buffers { positions, residual, projector, head, answers, .. } = buffers;
         let inner = &*model.inner;
         let config = &inner.config;
         let pass = Pass { isa: inner.isa, team, positions, norm_eps: config.norm_eps, width: config.embedding_length };
         answers.begin(steps);
-        head.run(&pass, config, &inner.weights, projector, residual, normed, answers);
+        head.run(&pass, config, &inner.weights, projector, residual, answers);
         // Nothing counts that was computed while tasks were dropped, even if the flag is down again by now.
         if team.take_dropped() {
             answers.begin(&[]);
@@ -176,7 +176,7 @@ impl Runner {
     /// [`Wanted::Last`]): computed or fetched only now, where they have not been before.
     ///
     /// # Errors
-    /// `Argument` for other steps, and where the last run failed.
+    /// `Argument` for other steps, and where the last run failed; `Cancelled`.
     pub fn logits(&mut self, step: usize) -> Result<&[f32]> {
         let what = "the last run computed no logits for that step";
         let row = self.buffers.answers.place(step).ok_or_else(|| Error::new(ErrorKind::Argument, what))?;
@@ -184,7 +184,12 @@ impl Runner {
         if let Some(engine) = &mut self.engine {
             return engine.logits(row);
         }
-        self.buffers.head.row(row, self.model.inner.config.vocabulary)
+        let Runner { model, team, buffers, .. } = self;
+        let Buffers { positions, projector, head, .. } = buffers;
+        let inner = &*model.inner;
+        let config = &inner.config;
+        let pass = Pass { isa: inner.isa, team, positions, norm_eps: config.norm_eps, width: config.embedding_length };
+        head.row(row, &pass, config, &inner.weights, projector)
     }
 
     /// As [`Runner::run`], with the later layers on devices.
