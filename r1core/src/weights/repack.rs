@@ -20,9 +20,9 @@ pub enum Repack {
     Auto,
     /// As `On`, while the model is in use: it loads at once, the first forward pass runs on the weights as they lie in
     /// the file, and each later one first copies a part of them, for a quarter of a second or as long as the pass before
-    /// took, until all are copied ([`Model::finish_repacking`](crate::Model::finish_repacking) does the rest at once). Weights that
-    /// memory turns out not to suffice for stay in the file. With [`LoadMode::Read`](crate::LoadMode::Read), which
-    /// leaves nothing in place to begin with, as `On`.
+    /// took, until all are copied. [`Model::finish_repacking`](crate::Model::finish_repacking) copies the rest at once.
+    /// Weights that memory turns out not to suffice for stay in the file. With [`LoadMode::Read`](crate::LoadMode::Read),
+    /// which leaves nothing in place to begin with, as `On`.
     Lazy,
     /// Loading copies every weight into the layout that the kernels like best, on all processors, and lets go of the
     /// file's pages behind it: the fastest, for memory of the size of the file.
