@@ -1,10 +1,11 @@
 //! Speed of the products, one thread, weights in the cache: time for 256 weights and one column.
 //!
-//! `cargo bench -p r1-kernels --bench matmul [-- [FORMAT | ISA | in-place | stream | pack | best] ...]`. Formats take turns, so
+//! `cargo bench -p r1-kernels --bench matmul [-- [FORMAT | ISA | in-place | stream | pack | best | norm] ...]`. Formats take turns, so
 //! that a noisy neighbour hurts all alike; the table shows the median and the best of the turns. Cycles are estimated
 //! with the clock that a chain of multiplications shows at that moment. `in-place` leaves the weights in the layout of
 //! the file. `stream` reads weights from memory instead, one column, packed and in place, next to a plain read of the
-//! same memory; `pack` measures repacking; `best` the last product of a model for its best token alone.
+//! same memory; `pack` measures repacking; `best` the last product of a model for its best token alone;
+//! `norm` norms and quantises rows, in two sweeps and in one.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ fn main() {
         isas.iter().for_each(|&isa| formats.iter().for_each(|&format| stream(isa, format)));
     } else if words.iter().any(|word| word == "best") {
         isas.iter().for_each(|&isa| formats.iter().for_each(|&format| best(isa, format)));
+    } else if words.iter().any(|word| word == "norm") {
+        isas.iter().for_each(|&isa| norm(isa));
     } else if words.iter().any(|word| word == "pack") {
         isas.iter().for_each(|&isa| formats.iter().for_each(|&format| pack(isa, format)));
     } else {
@@ -157,6 +160,42 @@ fn best(isa: Isa, format: Format) {
                 best.1
             );
         }
+    }
+}
+
+/// Microseconds to norm and quantise rows of 1536: each sweep by itself, and one sweep.
+fn norm(isa: Isa) {
+    const LEN: usize = 1536;
+    let (team, kind, weight) = (Team::new(2), Format::Q4_K.activation(), vec![1.1; LEN]);
+    for columns in [1, 8, 512] {
+        let xs: Vec<f32> = (0..LEN * columns).map(|i| ((i * 7919) % 2001) as f32 / 1000.0 - 1.0).collect();
+        let (mut normed, mut x) = (vec![0.0; xs.len()], Activations::new());
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..20 * TURNS {
+            let begin = Instant::now();
+            let share = 5 * LEN;
+            team.for_each_chunk(&mut normed, share, |task, out| {
+                let rows = xs[task * share..].chunks_exact(LEN).zip(out.chunks_exact_mut(LEN));
+                rows.for_each(|(x, out)| ops::rms_norm(isa, x, &weight, 1e-6, out));
+            });
+            x.quantize(isa, &team, kind, LEN, &normed);
+            times[0].push(begin.elapsed().as_secs_f64() * 1e6);
+            let begin = Instant::now();
+            x.quantize_norm(isa, &team, kind, &xs, &weight, 1e-6);
+            times[1].push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+        let [two, one] = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            (times[times.len() / 2], times[0])
+        });
+        println!(
+            "{:<7} {columns:>4} rows, 2 threads: two sweeps {:.1} us (best {:.1}), one {:.1} us (best {:.1})",
+            isa.name(),
+            two.0,
+            two.1,
+            one.0,
+            one.1
+        );
     }
 }
 
