@@ -61,11 +61,11 @@ struct Member {
 }
 
 impl Engine {
-    /// Starts queues on the devices. `threads` matters to ggml's CPU code only.
-    pub(crate) fn new(model: &Arc<DeviceModel>, threads: usize) -> Result<Engine> {
+    /// Starts queues on the devices.
+    pub(crate) fn new(model: &Arc<DeviceModel>) -> Result<Engine> {
         let mut stages = Vec::new();
         for (weights, fused) in model.stages.iter().zip(&model.fused_attention) {
-            stages.push(Stage::new(&model.config, weights, threads, *fused, CELLS, 1)?);
+            stages.push(Stage::new(&model.config, weights, *fused, CELLS, 1)?);
         }
         let last = model.stages.last().ok_or_else(|| Error::new(ErrorKind::Internal, "no device"))?;
         let logits = HostMemory::new(&last.device, 4)?;
@@ -82,7 +82,7 @@ impl Engine {
     pub(super) fn probe(model: &DeviceModel) -> Result<Vec<bool>> {
         let shape = Shape { slot: 0, streams: 1, tokens: 1, cells: CELLS, outputs: Outputs::All };
         let plan = |weights, fused| {
-            Stage::new(&model.config, weights, 1, fused, CELLS, 1)?.prepare(&model.config, weights, shape)
+            Stage::new(&model.config, weights, fused, CELLS, 1)?.prepare(&model.config, weights, shape)
         };
         model
             .stages

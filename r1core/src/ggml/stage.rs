@@ -9,6 +9,10 @@ use crate::{Error, ErrorKind, Result};
 
 /// Graphs that are kept: decoding needs one, a prompt one for each chunk.
 const KEPT: usize = 24;
+/// Threads of ggml's CPU code. They wait for each other after every operation, hundreds of times a token, and spin
+/// without yielding: where one has no processor to itself, as with several sessions or a busy machine, each of these waits
+/// takes a time slice. One thread waits for nobody; sessions run side by side instead.
+const THREADS: usize = 1;
 /// Minus infinity in half precision: attention does not see the cell.
 const HIDDEN: u16 = 0xfc00;
 
@@ -68,12 +72,11 @@ impl Stage {
     pub(super) fn new(
         config: &Config,
         weights: &StageWeights,
-        threads: usize,
         fused_attention: bool,
         stride: usize,
         slots: usize,
     ) -> Result<Stage> {
-        let backend = weights.device.start(threads)?;
+        let backend = weights.device.start(THREADS)?;
         let cache = Cache::new(&backend, config, weights, stride, slots)?;
         let allocator = Allocator::new(&backend)?;
         Ok(Stage { cache, fused_attention, graphs: Vec::new(), allocator, clock: 0, backend })

@@ -215,7 +215,7 @@ impl Runner {
         }
         let engine = match &mut self.engine {
             Some(engine) => engine,
-            none => none.insert(crate::ggml::Engine::new(devices, self.team.threads())?),
+            none => none.insert(crate::ggml::Engine::new(devices)?),
         };
         let Buffers { residual, answers, .. } = &mut self.buffers;
         answers.begin(steps);
