@@ -141,7 +141,7 @@ fn best(isa: Isa, format: Format) {
             for _ in 0..TURNS {
                 let begin = Instant::now();
                 matmul(isa, &team, &w, &x, &mut out);
-                out.chunks(rows).for_each(|column| drop(black_box(ops::argmax(isa, column))));
+                out.chunks(rows).for_each(|column| _ = black_box(ops::argmax(isa, column)));
                 times[0].push(begin.elapsed().as_secs_f64() * 1e3);
                 let begin = Instant::now();
                 black_box(matmul_best(isa, &team, &w, &x));

@@ -1,7 +1,7 @@
 //! What steps want of the rows that come out of the last layer: all logits, or the best token alone.
 
-use super::project::Projector;
-use super::runner::{Pass, Step, Wanted, norm_rows};
+use super::project::{Projector, Rows};
+use super::runner::{Pass, Step, Wanted};
 use crate::cancel::cancelled;
 use crate::config::Config;
 use crate::sampler::argmax;
@@ -86,7 +86,7 @@ impl Answers {
 /// From the rows after the last layer to answers, on the CPU.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    /// `[row][embedding_length]`, normed: the rows whose logits are wanted, then those of which the best token is.
+    /// `[row][embedding_length]`: the rows whose logits are wanted, then those of which the best token is.
     rows: Vec<f32>,
     /// `[row][vocabulary]` of the same rows; empty where only best tokens were wanted, until somebody asks.
     logits: Vec<f32>,
@@ -106,10 +106,10 @@ impl Head {
         self.rows.clear();
         self.logits.clear();
         let (Some(output), true) = (&weights.output, answers.rows() > 0) else { return };
-        norm_rows(pass, residual, &weights.output_norm, &mut self.rows);
+        self.rows.extend_from_slice(residual);
         // A cap may make equals of different logits, and the first of those is the best.
         if answers.whole == 0 && config.logit_soft_cap.is_none() && output.bias.is_none() {
-            answers.bests_are(projector.best(pass.isa, pass.team, &self.rows, pass.width, output));
+            answers.bests_are(projector.best(pass, Rows::Normed(&self.rows, &weights.output_norm), output));
             return;
         }
         if answers.whole > 0 && answers.bests > 0 {
@@ -123,7 +123,8 @@ impl Head {
     fn compute(&mut self, pass: &Pass<'_>, config: &Config, weights: &Weights, projector: &mut Projector) {
         let Some(output) = &weights.output else { return };
         self.logits.resize(self.rows.len() / pass.width * config.vocabulary, 0.0);
-        projector.project(pass.isa, pass.team, &self.rows, pass.width, &mut [(output, &mut self.logits)]);
+        let normed = Rows::Normed(&self.rows, &weights.output_norm);
+        projector.project(pass, normed, &mut [(output, &mut self.logits)]);
         if let Some(cap) = config.logit_soft_cap {
             ops::soft_cap(pass.isa, &mut self.logits, cap);
         }

@@ -65,8 +65,8 @@ struct Buffers {
     wanted: Vec<usize>,
     /// The residual stream, `[row][embedding_length]`.
     residual: Vec<f32>,
-    /// A block's normed input or its output, `[row][embedding_length]`.
-    normed: Vec<f32>,
+    /// A block's output, `[row][embedding_length]`.
+    output: Vec<f32>,
     rotations: Vec<Rotations>,
     projector: Projector,
     attention: AttentionScratch,
@@ -245,7 +245,6 @@ impl Runner {
         let pass = Pass { isa: inner.isa, team, positions: &positions, norm_eps: config.norm_eps, width };
 
         buffers.residual.resize(positions.len() * width, 0.0);
-        buffers.normed.resize(positions.len() * width, 0.0);
         let tokens = steps.iter().flat_map(|s| s.tokens.iter().copied());
         for (token, out) in tokens.zip(buffers.residual.chunks_exact_mut(width)) {
             weights.embedding.row(token, &mut buffers.embedding, out)?;
@@ -273,7 +272,7 @@ impl Runner {
                 &mut buffers.projector,
                 &mut buffers.attention,
                 &mut buffers.residual,
-                &mut buffers.normed,
+                &mut buffers.output,
             );
             if let Some(wanted) = wanted {
                 keep_rows(&mut buffers.residual, wanted, width);
@@ -286,7 +285,7 @@ impl Runner {
                     &mut buffers.projector,
                     &mut buffers.feed_forward,
                     &mut buffers.residual,
-                    &mut buffers.normed,
+                    &mut buffers.output,
                 );
             }
         }
