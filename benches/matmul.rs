@@ -163,22 +163,23 @@ fn best(isa: Isa, format: Format) {
     }
 }
 
-/// Microseconds to norm and quantise rows of 1536: each sweep by itself, and one sweep.
+/// Microseconds to norm and quantise rows: each sweep by itself, and one sweep.
 fn norm(isa: Isa) {
-    const LEN: usize = 1536;
-    let (team, kind, weight) = (Team::new(2), Format::Q4_K.activation(), vec![1.1; LEN]);
-    for columns in [1, 8, 512] {
-        let xs: Vec<f32> = (0..LEN * columns).map(|i| ((i * 7919) % 2001) as f32 / 1000.0 - 1.0).collect();
+    let team = Team::new(2);
+    let cases = [(1536, Format::Q4_K), (576, Format::Q4_1)].into_iter();
+    for ((len, format), columns) in cases.flat_map(|case| [1, 8, 512].map(|columns| (case, columns))) {
+        let (kind, weight) = (format.activation(), vec![1.1; len]);
+        let xs: Vec<f32> = (0..len * columns).map(|i| ((i * 7919) % 2001) as f32 / 1000.0 - 1.0).collect();
         let (mut normed, mut x) = (vec![0.0; xs.len()], Activations::new());
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..20 * TURNS {
             let begin = Instant::now();
-            let share = 5 * LEN;
+            let share = (8192 / len) * len;
             team.for_each_chunk(&mut normed, share, |task, out| {
-                let rows = xs[task * share..].chunks_exact(LEN).zip(out.chunks_exact_mut(LEN));
+                let rows = xs[task * share..].chunks_exact(len).zip(out.chunks_exact_mut(len));
                 rows.for_each(|(x, out)| ops::rms_norm(isa, x, &weight, 1e-6, out));
             });
-            x.quantize(isa, &team, kind, LEN, &normed);
+            x.quantize(isa, &team, kind, len, &normed);
             times[0].push(begin.elapsed().as_secs_f64() * 1e6);
             let begin = Instant::now();
             x.quantize_norm(isa, &team, kind, &xs, &weight, 1e-6);
@@ -189,7 +190,7 @@ fn norm(isa: Isa) {
             (times[times.len() / 2], times[0])
         });
         println!(
-            "{:<7} {columns:>4} rows, 2 threads: two sweeps {:.1} us (best {:.1}), one {:.1} us (best {:.1})",
+            "{:<7} {columns:>4} rows of {len}, 2 threads: two sweeps {:.1} us (best {:.1}), one {:.1} us (best {:.1})",
             isa.name(),
             two.0,
             two.1,

@@ -218,8 +218,8 @@ impl Activations {
         let blocks = if columns <= 1 || xs.len() < PARALLEL_VALUES {
             self.blocks()
         } else {
-            // At least a cache line of every column.
-            (TASK_VALUES / columns).max(16).div_ceil(T::LEN)
+            // At least a cache line of every column; more where a norm makes columns expensive to begin.
+            (TASK_VALUES / columns).max(if norm.is_some() { 128 } else { 16 }).div_ceil(T::LEN)
         };
         let write = |task: usize, out: &mut [T]| {
             let start = task * blocks * T::LEN;

@@ -51,19 +51,26 @@ pub(crate) fn rms_scale(isa: Isa, x: &[f32], eps: f32) -> f32 {
 
 /// The rest of [`rms_norm`], of a part of a row: out = x * scale * w, rounded after each product.
 pub(crate) fn scale_by(isa: Isa, x: &[f32], scale: f32, w: &[f32], out: &mut [f32]) {
-    struct ScaleBy<'a>(&'a mut [f32], &'a [f32], f32);
+    struct ScaleBy<'a>(&'a [f32], f32, &'a [f32], &'a mut [f32]);
     impl Op for ScaleBy<'_> {
         type Output = ();
 
         #[inline(always)]
         fn call<L: Lanes>(self, lanes: L) {
-            let scale = lanes.splat(self.2);
-            zip_lanes!(lanes, self.0, self.1, |x, w| lanes.mul(lanes.mul(x, scale), w));
+            let ScaleBy(x, scale, w, out) = self;
+            let scale = lanes.splat(scale);
+            let ((xs, x), (ws, w), (outs, out)) = (x.as_chunks(), w.as_chunks(), out.as_chunks_mut());
+            for ((x, w), out) in xs.iter().zip(ws).zip(outs) {
+                lanes.store(lanes.mul(lanes.mul(lanes.load(x), scale), lanes.load(w)), out);
+            }
+            if !out.is_empty() {
+                let (x, w) = (lanes.load_part(x, 0.0), lanes.load_part(w, 0.0));
+                lanes.store_part(lanes.mul(lanes.mul(x, scale), w), out);
+            }
         }
     }
     assert!(x.len() == out.len() && w.len() == out.len(), "input, weights and output differ in length");
-    out.copy_from_slice(x);
-    dispatch(isa, ScaleBy(out, w, scale));
+    dispatch(isa, ScaleBy(x, scale, w, out));
 }
 
 #[cfg(test)]
