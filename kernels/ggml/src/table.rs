@@ -114,6 +114,7 @@ table! {
         fn ggml_add(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_mul(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_scale(ctx: *mut Context, a: *mut RawTensor, s: f32) -> *mut RawTensor;
+        fn ggml_step(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
         fn ggml_sigmoid(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
         fn ggml_div(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_sum_rows(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
