@@ -33,6 +33,8 @@ compile_error!("r1-ggml is for 64-bit targets");
 
 mod backend;
 mod buffer;
+#[cfg(all(test, feature = "test-ggml"))]
+mod declarations;
 mod device;
 mod error;
 mod graph;
