@@ -382,6 +382,9 @@ pub(crate) struct BenchArgs {
     /// Positions in the cache before the decode test starts
     #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
     pub(crate) depth: usize,
+    /// Decode with the likeliest tokens, chosen where the model runs, instead of reading all logits and taking any token
+    #[arg(long)]
+    pub(crate) greedy: bool,
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
     pub(crate) cache: Cache,

@@ -124,6 +124,26 @@ impl Stage {
         Ok(backend.read(result, &mut parts)?)
     }
 
+    /// The best token of every row of the last run, with its logit; `None` where the row has to be looked at.
+    pub(super) fn read_best(&mut self) -> Result<Vec<Option<(u32, f32)>>> {
+        let Stage { graphs, backend, clock, .. } = self;
+        let last = graphs.iter().find(|recorded| recorded.used == *clock).ok_or_else(lost)?;
+        let (Some(logits), Some(best)) = (&last.ports.result, &last.ports.best) else { return Err(lost()) };
+        let [others, rows, ..] = logits.dims().map(|n| n - 1);
+        let mut read = |tensor: &Tensor| {
+            let mut bytes = vec![0; tensor.bytes()];
+            backend.read(tensor, &mut [(0, &mut bytes)])?;
+            Ok::<_, Error>(bytes.as_chunks::<4>().0.to_vec())
+        };
+        let (ids, values, below) = (read(&best.ids)?, read(&best.values)?, read(&best.below)?);
+        let all = ids.into_iter().zip(values).zip(below).take(rows as usize + 1);
+        let row = |((id, value), below): (([u8; 4], [u8; 4]), [u8; 4])| {
+            let is_alone = f32::from_le_bytes(below) == others as f32;
+            is_alone.then(|| (u32::from_le_bytes(id), f32::from_le_bytes(value)))
+        };
+        Ok(all.map(row).collect())
+    }
+
     /// Records and plans a graph without running it.
     pub(super) fn prepare(&mut self, config: &Config, weights: &StageWeights, shape: Shape) -> Result<usize> {
         self.clock += 1;

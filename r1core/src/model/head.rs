@@ -62,6 +62,14 @@ impl Answers {
         last.map(|last| if *wanted == Wanted::Best { self.whole + last } else { last })
     }
 
+    /// Notes the best token of a step; `None` where no token is possible.
+    #[cfg(feature = "ggml")]
+    pub(crate) fn set_best(&mut self, step: usize, best: Option<(u32, f32)>) {
+        if let Some(answer) = self.steps.get_mut(step) {
+            answer.best = best;
+        }
+    }
+
     /// Finds the best tokens of the steps that want them in `logits`, all rows `[row][vocabulary]`.
     pub(crate) fn choose(&mut self, logits: &[f32], vocabulary: usize) {
         let whole = self.whole;
