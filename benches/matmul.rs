@@ -1,16 +1,17 @@
 //! Speed of the products, one thread, weights in the cache: time for 256 weights and one column.
 //!
-//! `cargo bench -p r1-kernels --bench matmul [-- [FORMAT | ISA | in-place | stream | pack] ...]`. Formats take turns, so
+//! `cargo bench -p r1-kernels --bench matmul [-- [FORMAT | ISA | in-place | stream | pack | best | norm] ...]`. Formats take turns, so
 //! that a noisy neighbour hurts all alike; the table shows the median and the best of the turns. Cycles are estimated
 //! with the clock that a chain of multiplications shows at that moment. `in-place` leaves the weights in the layout of
 //! the file. `stream` reads weights from memory instead, one column, packed and in place, next to a plain read of the
-//! same memory; `pack` measures repacking.
+//! same memory; `pack` measures repacking; `best` the last product of a model for its best token alone;
+//! `norm` norms and quantises rows, in two sweeps and in one.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use r1_kernels::{Activations, Format, Isa, Matrix, Team, limits, matmul};
+use r1_kernels::{Activations, Format, Isa, Matrix, Team, limits, matmul, matmul_best, ops};
 
 const TURNS: usize = 21;
 const COLUMNS: [usize; 5] = [1, 2, 4, 8, 64];
@@ -21,6 +22,10 @@ fn main() {
     let isas: Vec<Isa> = named(Isa::available(), &words, Isa::name);
     if words.iter().any(|word| word == "stream") {
         isas.iter().for_each(|&isa| formats.iter().for_each(|&format| stream(isa, format)));
+    } else if words.iter().any(|word| word == "best") {
+        isas.iter().for_each(|&isa| formats.iter().for_each(|&format| best(isa, format)));
+    } else if words.iter().any(|word| word == "norm") {
+        isas.iter().for_each(|&isa| norm(isa));
     } else if words.iter().any(|word| word == "pack") {
         isas.iter().for_each(|&isa| formats.iter().for_each(|&format| pack(isa, format)));
     } else {
@@ -121,6 +126,77 @@ fn stream(isa: Isa, format: Format) {
             let (median, best) = (rates[rates.len() / 2], rates[rates.len() - 1]);
             println!("{:<7} {format:<7} {threads} threads, {what:<8} {median:5.1} GB/s, best {best:5.1}", isa.name());
         }
+    }
+}
+
+/// The greatest of 49,152 and 151,936 results: found in all of them, and while they are computed.
+fn best(isa: Isa, format: Format) {
+    for (rows, cols) in [(49_152, 768), (151_936, 1536)] {
+        let w = matrix(format, rows, cols, false);
+        for columns in [1, 8] {
+            let x = activations(isa, format, cols, columns);
+            let mut out = vec![0.0; rows * columns];
+            let team = Team::new(2);
+            let mut times = [Vec::new(), Vec::new()];
+            for _ in 0..TURNS {
+                let begin = Instant::now();
+                matmul(isa, &team, &w, &x, &mut out);
+                out.chunks(rows).for_each(|column| _ = black_box(ops::argmax(isa, column)));
+                times[0].push(begin.elapsed().as_secs_f64() * 1e3);
+                let begin = Instant::now();
+                black_box(matmul_best(isa, &team, &w, &x));
+                times[1].push(begin.elapsed().as_secs_f64() * 1e3);
+            }
+            let [all, best] = times.map(|mut times| {
+                times.sort_by(f64::total_cmp);
+                (times[TURNS / 2], times[0])
+            });
+            println!(
+                "{:<7} {format:<7} {rows} x {cols}, {columns} columns, 2 threads: all {:.2} ms (best {:.2}), best token {:.2} ms (best {:.2})",
+                isa.name(),
+                all.0,
+                all.1,
+                best.0,
+                best.1
+            );
+        }
+    }
+}
+
+/// Microseconds to norm and quantise rows: each sweep by itself, and one sweep.
+fn norm(isa: Isa) {
+    let team = Team::new(2);
+    let cases = [(1536, Format::Q4_K), (576, Format::Q4_1)].into_iter();
+    for ((len, format), columns) in cases.flat_map(|case| [1, 8, 512].map(|columns| (case, columns))) {
+        let (kind, weight) = (format.activation(), vec![1.1; len]);
+        let xs: Vec<f32> = (0..len * columns).map(|i| ((i * 7919) % 2001) as f32 / 1000.0 - 1.0).collect();
+        let (mut normed, mut x) = (vec![0.0; xs.len()], Activations::new());
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..20 * TURNS {
+            let begin = Instant::now();
+            let share = (8192 / len) * len;
+            team.for_each_chunk(&mut normed, share, |task, out| {
+                let rows = xs[task * share..].chunks_exact(len).zip(out.chunks_exact_mut(len));
+                rows.for_each(|(x, out)| ops::rms_norm(isa, x, &weight, 1e-6, out));
+            });
+            x.quantize(isa, &team, kind, len, &normed);
+            times[0].push(begin.elapsed().as_secs_f64() * 1e6);
+            let begin = Instant::now();
+            x.quantize_norm(isa, &team, kind, &xs, &weight, 1e-6);
+            times[1].push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+        let [two, one] = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            (times[times.len() / 2], times[0])
+        });
+        println!(
+            "{:<7} {columns:>4} rows of {len}, 2 threads: two sweeps {:.1} us (best {:.1}), one {:.1} us (best {:.1})",
+            isa.name(),
+            two.0,
+            two.1,
+            one.0,
+            one.1
+        );
     }
 }
 

@@ -199,6 +199,10 @@ class Model : public detail::Handle<r1_model, r1_model_free> {
     Tokenizer tokenizer() const { return Tokenizer(detail::make<r1_tokenizer>(r1_model_tokenizer, get())); }
     /// A JSON object.
     std::string info() const { return detail::string(r1_model_info_json, get()); }
+    /// Copies the weights at once that would be copied while the first tokens are computed.
+    void finish_repacking(const r1_cancel* cancel = nullptr) {
+        detail::call(r1_model_finish_repacking, get(), cancel);
+    }
 };
 
 /// One sequence on one model.

@@ -35,4 +35,7 @@ cmake -S tests/ggml -B "$build" -DGGML_SOURCE_DIR="$source" -DCMAKE_BUILD_TYPE=R
 cmake --build "$build" --parallel "$(nproc)" >>"$build.log" 2>&1 || { tail -30 "$build.log"; exit 1; }
 mkdir -p "$out"
 cp -P "$build"/bin/libggml*.* "$out/"
+# For the comparison of r1-ggml's table of functions with them.
+mkdir -p "$out/include"
+cp "$source"/include/*.h "$source/src/ggml-impl.h" "$out/include/"
 echo "$out"

@@ -312,6 +312,75 @@ fn the_shipped_model_answers() {
     assert_eq!(result.answer.as_deref(), Some("42"));
 }
 
+/// The first of the highest logits.
+fn best_of(logits: &[f32]) -> (u32, f32) {
+    let best = (0..logits.len()).reduce(|a, b| if logits[b] > logits[a] { b } else { a }).unwrap();
+    (best as u32, logits[best])
+}
+
+#[test]
+fn the_best_token_that_a_device_chooses_is_that_of_all_logits() {
+    for architecture in KINDS {
+        let model = Shape::new(architecture, "Q8_0").model(&device());
+        let mut runner = runner(&model);
+        let prompts: Vec<_> = (0..5).map(|s| ids(&model, s, 3 + s)).collect();
+        let mut caches: Vec<_> = prompts.iter().map(|_| cache(&model)).collect();
+        for (cache, tokens) in caches.iter_mut().zip(&prompts) {
+            // A prompt gives its best token too.
+            let step = Step { cache: &mut *cache, tokens, wanted: Wanted::Best };
+            assert!(runner.run(&mut [step]).unwrap().is_empty());
+            let best = runner.best(0).unwrap();
+            assert_eq!(best, best_of(runner.logits(0).unwrap()));
+        }
+        for token in [1, 2, 3] {
+            // The same batch, once for all logits and once for the best tokens.
+            let mut forks: Vec<_> = caches.iter().map(KvCache::fork).collect();
+            let tokens = [token];
+            let mut wanted: Vec<_> =
+                forks.iter_mut().map(|cache| Step { cache, tokens: &tokens, wanted: Wanted::Last }).collect();
+            let all = runner.run(&mut wanted).unwrap().to_vec();
+            let mut wanted: Vec<_> =
+                caches.iter_mut().map(|cache| Step { cache, tokens: &tokens, wanted: Wanted::Best }).collect();
+            assert!(runner.run(&mut wanted).unwrap().is_empty());
+            for (i, row) in all.chunks_exact(model.config().vocabulary).enumerate() {
+                assert_eq!(runner.best(i), Some(best_of(row)), "{architecture}, sequence {i}");
+                assert!(runner.logits(i).unwrap() == row, "{architecture}, sequence {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_that_are_as_good_as_each_other_give_the_lowest() {
+    let mut file = Shape::new("llama", "F32").writer();
+    // Of a norm of zeros every logit is zero.
+    let norm = file.tensors.iter_mut().find(|tensor| tensor.name == b"output_norm.weight").unwrap();
+    norm.data.fill(0);
+    let model = Model::load(Gguf::from_bytes(file.build()).unwrap(), &device()).unwrap();
+    let (mut runner, mut cache) = (runner(&model), cache(&model));
+    for _ in 0..2 {
+        runner.run(&mut [Step { cache: &mut cache, tokens: &[5], wanted: Wanted::Best }]).unwrap();
+        assert_eq!(runner.best(0).unwrap().0, 0);
+    }
+}
+
+#[test]
+fn greedy_replies_of_a_device_need_no_logits_on_the_host() {
+    let model = shipped(&device());
+    let special = r1core::EncodeOptions { add_bos: true, parse_special: true };
+    let prompt = model.tokenizer().encode("<｜User｜>What is 37 * 24?<｜Assistant｜><think>\n", special);
+    let greedy = GenerateOptions { sampler: SamplerOptions::greedy(), ..GenerateOptions::default() };
+    let reply = |options: &GenerateOptions| {
+        let mut session = model.session(SessionOptions::default()).unwrap();
+        session.generate(&prompt, options).unwrap().for_each(|event| drop(event.unwrap()));
+        let fork = session.fork().logits().unwrap().to_vec();
+        assert!(fork == session.logits().unwrap());
+        (session.tokens().to_vec(), fork)
+    };
+    // Log-probabilities need them.
+    assert!(reply(&greedy) == reply(&GenerateOptions { logprobs: Some(1), ..greedy.clone() }));
+}
+
 #[test]
 fn cancelling_leaves_the_session_usable() {
     let model = shipped(&device());

@@ -3,9 +3,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
-use r1_kernels::{Activations, Format, Isa, Job, Matrix, PackError, Packer, Team, dot_row, matmul, matmul_group};
+use r1_kernels::{
+    Activations, Format, Isa, Job, Matrix, PackError, Packer, Team, dot_row, matmul, matmul_best, matmul_group,
+};
 
 /// A small generator, so that a failing case is named by its seed.
 struct Random(u64);
@@ -339,9 +342,9 @@ fn packing_reports_progress_and_stops_when_told() {
 fn a_packer_keeps_its_matrices_apart() {
     for threads in [1, 3] {
         let (team, isa) = (Team::new(threads), Isa::detect());
-        // Expecting far too little, so that it needs new pieces on the way; a stopped one leaves its room to the next.
+        // Expecting far too little, so that it needs new pieces on the way; some stop in the middle.
         for expected in [0, 100_000, 1 << 30] {
-            let mut packer = Packer::new(isa, &team, expected);
+            let mut packer = Packer::new(isa, expected);
             let cases: Vec<Case> = Format::all()
                 .enumerate()
                 .map(|(i, format)| Case::new(i as u64, format, 10 + 90 * (i % 3), 6, 2))
@@ -350,7 +353,7 @@ fn a_packer_keeps_its_matrices_apart() {
                 .iter()
                 .map(|case| {
                     let mut pack =
-                        |go_on: bool| packer.pack(case.format, case.rows, case.len, &case.data, &mut |_| go_on);
+                        |go_on: bool| packer.pack(&team, case.format, case.rows, case.len, &case.data, &mut |_| go_on);
                     assert_eq!(pack(false).unwrap_err(), PackError::Cancelled);
                     pack(true).expect("a matrix")
                 })
@@ -361,6 +364,119 @@ fn a_packer_keeps_its_matrices_apart() {
             }
         }
     }
+}
+
+/// The first of the greatest values above minus infinity.
+fn best_of(column: &[f32]) -> Option<(usize, u32)> {
+    let best = column.iter().copied().filter(|v| !v.is_nan()).reduce(f32::max).filter(|v| *v > f32::NEG_INFINITY)?;
+    column.iter().position(|v| *v == best).map(|row| (row, column[row].to_bits()))
+}
+
+#[test]
+fn the_best_of_a_product_is_that_of_all_its_results() {
+    let teams = teams();
+    for (i, format) in Format::all().enumerate() {
+        for n in [1, 2, 9, 40] {
+            let mut case = Case::new(i as u64, format, 300 + i, 2, n);
+            // Ties: the rows of the middle come once more at the end.
+            let (row_bytes, half) = (case.data.len() / case.rows, case.rows / 2);
+            case.data.copy_within(0..half * row_bytes, (case.rows - half) * row_bytes);
+            for isa in Isa::available() {
+                let (packed, in_place, partly) = (case.pack(isa), case.in_place(), case.in_place());
+                Packer::new(isa, 0).pack_on(&teams[0], &partly, 100 * row_bytes).expect("some rows");
+                for (team, matrix) in teams.iter().zip([&packed, &in_place, &partly]) {
+                    let x = case.activations(isa, team);
+                    let mut all = vec![0.0; case.rows * n];
+                    matmul(isa, team, matrix, &x, &mut all);
+                    let expected: Vec<_> = all.chunks(case.rows).map(best_of).collect();
+                    let best = matmul_best(isa, team, matrix, &x);
+                    let best: Vec<_> = best.into_iter().map(|b| b.map(|(row, v)| (row, v.to_bits()))).collect();
+                    assert_eq!(best, expected, "{matrix:?}, {n} columns, {} threads", team.threads());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_is_never_the_best() {
+    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let (isa, team) = (Isa::detect(), Team::new(2));
+    let mut x = Activations::new();
+    x.quantize(isa, &team, Format::F32.activation(), 1, &[1.0, -1.0]);
+    let mut rows = vec![f32::NAN; 5000];
+    let best = |rows: &[f32]| {
+        let matrix = Matrix::pack(isa, Format::F32, rows.len(), 1, &bytes(rows), &mut |_| true).expect("a matrix");
+        matmul_best(isa, &team, &matrix, &x)
+    };
+    assert_eq!(best(&rows), [None, None]);
+    rows[4000..4010].fill(f32::NEG_INFINITY);
+    assert_eq!(best(&rows), [None, Some((4000, f32::INFINITY))]);
+    rows[3000] = -2.0;
+    rows[4900] = -2.0;
+    assert_eq!(best(&rows), [Some((3000, -2.0)), Some((4000, f32::INFINITY))]);
+}
+
+#[test]
+fn a_matrix_can_be_used_while_it_is_packed() {
+    let team = Team::new(2);
+    for (i, format) in Format::all().enumerate() {
+        let case = Case::new(i as u64, format, 170, 3, 1 + 8 * (i % 2));
+        let (isa, defined) = (Isa::detect(), case.defined());
+        let (matrix, row_bytes) = (case.in_place(), case.data.len() / case.rows);
+        let part = matrix.part(32..100).expect("a part");
+        let mut packer = Packer::new(isa, case.data.len());
+        let mut next = 0;
+        while let Some(rows) = packer.pack_on(&team, &matrix.clone(), 40 * row_bytes).expect("some rows") {
+            assert_eq!(rows, next..case.rows.min(next + 32), "{format}");
+            next = rows.end;
+            assert_eq!(matrix.is_packed(), next == case.rows);
+            case.check_product(isa, &team, &matrix, 0..case.rows, &defined);
+            case.check_product(isa, &team, &part, 32..100, &defined);
+        }
+        assert!(next == case.rows && matrix.bytes() > 0 && part.bytes() == 0, "{format}");
+        assert!([matrix.bytes_packed(), case.pack(isa).bytes()] == [matrix.bytes(); 2], "{format}");
+        // What is packed from the beginning has nothing left to do.
+        assert_eq!(packer.pack_on(&team, &case.pack(isa), 1 << 20), Ok(None));
+    }
+}
+
+#[test]
+fn packing_that_is_stopped_leaves_the_matrix_usable() {
+    let case = Case::new(1, Format::Q4_K, 200, 4, 3);
+    let (isa, matrix, defined) = (Isa::detect(), case.in_place(), case.defined());
+    let mut packer = Packer::new(isa, case.data.len());
+    let stop = Arc::new(AtomicBool::new(false));
+    for threads in [1, 3] {
+        let team = Team::with_stop(threads, Arc::clone(&stop));
+        packer.pack_on(&team, &matrix, 30_000).expect("some rows");
+        let before = matrix.bytes();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(packer.pack_on(&team, &matrix, 30_000), Err(PackError::Cancelled));
+        stop.store(false, Ordering::Relaxed);
+        assert!(matrix.bytes() == before && !matrix.is_packed());
+        case.check_product(isa, &Team::new(2), &matrix, 0..case.rows, &defined);
+    }
+    while packer.pack_on(&Team::new(2), &matrix, 30_000).expect("some rows").is_some() {}
+    case.check_product(isa, &Team::new(2), &matrix, 0..case.rows, &defined);
+}
+
+#[test]
+fn threads_may_pack_and_use_one_matrix_at_once() {
+    let case = Case::new(2, Format::Q6_K, 500, 4, 1);
+    let (isa, matrix, defined) = (Isa::detect(), case.in_place(), case.defined());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let (team, mut packer) = (Team::new(1), Packer::new(isa, case.data.len()));
+                while !matrix.is_packed() {
+                    packer.pack_on(&team, &matrix, 20_000).expect("some rows, or none");
+                    case.check_product(isa, &team, &matrix, 0..case.rows, &defined);
+                }
+            });
+        }
+    });
+    case.check_product(isa, &Team::new(1), &matrix, 0..case.rows, &defined);
 }
 
 proptest! {

@@ -74,7 +74,7 @@ fn a_close_in_one_pass_leaves_the_same_bits_as_token_by_token() {
     let model = Model::open(SHIPPED).unwrap();
     let think = ThinkOptions { budget: Some(40), message: Some("Enough.\n".into()), ..Default::default() };
     let mut chat = chat(&model);
-    let state = {
+    let mut state = {
         let mut reply = chat.send(QUESTION, &options(think)).unwrap();
         // To the first token after the close, when the logits are those behind the forced tokens and it.
         let after = |event: &r1core::Result<Event>| matches!(event, Ok(Event::Answer(_)));

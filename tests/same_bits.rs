@@ -7,7 +7,9 @@ mod gguf_writer;
 #[path = "support/tiny_models.rs"]
 mod tiny_models;
 
-use r1core::{CacheType, CancelToken, Device, KvCache, Model, ModelOptions, Repack, Runner, Step, Wanted};
+use r1core::{
+    CacheType, CancelToken, Device, ErrorKind, KvCache, Model, ModelOptions, ProgressFn, Repack, Runner, Step, Wanted,
+};
 use tiny_models::{KINDS, Shape};
 
 /// Ids of a sequence; long enough for two pages of the cache.
@@ -55,6 +57,49 @@ fn the_split_of_a_prompt_changes_no_bit() {
     }
 }
 
+/// The first of the highest logits.
+fn best_of(logits: &[f32]) -> (u32, f32) {
+    let best = (0..logits.len()).reduce(|a, b| if logits[b] > logits[a] { b } else { a }).unwrap();
+    (best as u32, logits[best])
+}
+
+#[test]
+fn the_best_token_is_that_of_all_logits() {
+    for architecture in KINDS {
+        let model = Shape::new(architecture, "Q8_0").model(&ModelOptions::default());
+        let vocabulary = model.config().vocabulary;
+        let mut runner = runner(&model, 2);
+        let all: Vec<Vec<u32>> = (0..5).map(|s| ids(&model, s, 3 + s)).collect();
+        let rows: Vec<Vec<f32>> = all
+            .iter()
+            .map(|ids| {
+                let mut cache = cache(&model, CacheType::F16);
+                runner.run(&mut [Step { cache: &mut cache, tokens: ids, wanted: Wanted::All }]).unwrap().to_vec()
+            })
+            .collect();
+        // In one batch with steps that want more, or nothing.
+        let wanted = [Wanted::Best, Wanted::All, Wanted::None, Wanted::Best, Wanted::Last];
+        let mut caches: Vec<_> = all.iter().map(|_| cache(&model, CacheType::F16)).collect();
+        let steps = caches.iter_mut().zip(&all).zip(wanted);
+        let mut steps: Vec<_> = steps.map(|((cache, tokens), wanted)| Step { cache, tokens, wanted }).collect();
+        let whole = runner.run(&mut steps).unwrap().to_vec();
+        let last = |i: usize| &rows[i][rows[i].len() - vocabulary..];
+        assert!(bits(&whole) == bits(&[&rows[1], last(4)].concat()), "{architecture}");
+        for (i, wanted) in wanted.into_iter().enumerate() {
+            let best = (wanted == Wanted::Best).then(|| best_of(last(i)));
+            assert_eq!(runner.best(i), best, "{architecture}, step {i}");
+            match wanted {
+                Wanted::None => assert_eq!(runner.logits(i).unwrap_err().kind(), ErrorKind::Argument),
+                _ => assert!(bits(runner.logits(i).unwrap()) == bits(last(i)), "{architecture}, step {i}"),
+            }
+        }
+        // A run that fails leaves no answers behind.
+        let mut fresh = cache(&model, CacheType::F16);
+        let step = Step { cache: &mut fresh, tokens: &[u32::MAX], wanted: Wanted::Best };
+        assert!(runner.run(&mut [step]).is_err() && runner.best(0).is_none() && runner.logits(0).is_err());
+    }
+}
+
 #[test]
 fn threads_change_no_bit() {
     for architecture in KINDS {
@@ -92,6 +137,71 @@ fn weights_in_place_change_no_bit_in_any_format() {
         });
         assert!(packed == in_place && packed == partly, "{} of {}", shape.format, shape.kind);
     }
+}
+
+/// A model whose weights take many slices to repack, from a file of its own, which is gone at once.
+fn lazy_model() -> Model {
+    let shape = Shape { layers: 6, ..Shape::new("qwen2", "Q4_K") };
+    let number = std::sync::atomic::AtomicUsize::fetch_add(&FILES, 1, std::sync::atomic::Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("r1core-lazy-{}-{number}.gguf", std::process::id()));
+    std::fs::write(&path, shape.writer().build()).unwrap();
+    let model = Model::open_with(&path, &ModelOptions { repack: Repack::Lazy, ..Default::default() });
+    std::fs::remove_file(path).unwrap();
+    model.unwrap()
+}
+
+static FILES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+#[test]
+fn repacking_between_passes_changes_no_bit() {
+    let model = lazy_model();
+    let ids = ids(&model, 0, 30);
+    let expected = {
+        let shape = Shape { layers: 6, ..Shape::new("qwen2", "Q4_K") };
+        let model = shape.model(&ModelOptions { repack: Repack::On, ..Default::default() });
+        run(&mut runner(&model, 1), &ids, 30, CacheType::F16)
+    };
+    // Two sessions at once, from the first pass in place to the last packed one and beyond.
+    std::thread::scope(|scope| {
+        for threads in [1, 2] {
+            let (model, ids, expected) = (&model, &ids, &expected);
+            scope.spawn(move || {
+                let mut runner = runner(model, threads);
+                for chunk in [7, 1, 30] {
+                    assert!(run(&mut runner, ids, chunk, CacheType::F16) == *expected, "in chunks of {chunk}");
+                }
+            });
+        }
+    });
+    model.finish_repacking(&CancelToken::new(), None).unwrap();
+    assert!(run(&mut runner(&model, 2), &ids, 11, CacheType::F16) == expected);
+}
+
+#[test]
+fn repacking_can_be_stopped_and_finished() {
+    let model = lazy_model();
+    let ids = ids(&model, 1, 20);
+    let in_place = run(&mut runner(&model, 2), &ids, 20, CacheType::F16);
+    let stopped = CancelToken::new();
+    stopped.cancel();
+    assert_eq!(model.finish_repacking(&stopped, None).unwrap_err().kind(), ErrorKind::Cancelled);
+    // A cancelled pass stops in the packing before it, too, and the next one goes on.
+    let cancel = CancelToken::new();
+    let mut runner = Runner::new(&model, Some(2), cancel.clone());
+    let mut cache = cache(&model, CacheType::F16);
+    cancel.cancel();
+    let mut steps = [Step { cache: &mut cache, tokens: &ids, wanted: Wanted::All }];
+    assert_eq!(runner.run(&mut steps).unwrap_err().kind(), ErrorKind::Cancelled);
+    cancel.reset();
+    assert!(bits(runner.run(&mut steps).unwrap()) == in_place);
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let model = lazy_model();
+    let note = std::sync::Arc::clone(&seen);
+    let progress = ProgressFn::new(move |p| note.lock().unwrap().push((p.done, p.total)));
+    model.finish_repacking(&CancelToken::new(), Some(&progress)).unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.is_sorted() && seen.last().is_some_and(|(done, total)| done == total), "{seen:?}");
+    assert!(run(&mut self::runner(&model, 2), &ids, 20, CacheType::F16) == in_place);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use r1core::{
     CancelToken, Chat, ChatOptions, ChatWarning, Done, EncodeOptions, ErrorKind, Event, Finish, GenerateOptions,
     HistoryThoughts, Message, Model, ModelOptions, ProgressFn, SamplerOptions, Session, SessionOptions, Stage,
-    SummariseFn, SystemMessages, ThreadStart, Usage,
+    SummariseFn, SystemMessages, ThinkOptions, ThreadStart, Usage,
 };
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
@@ -187,6 +187,35 @@ fn limits_end_a_reply_and_say_so() {
     let error = chat.send(&"1 + ".repeat(50), &greedy()).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ContextFull);
     assert!(error.to_string().contains("40") && error.to_string().contains("tokens"), "{error}");
+}
+
+#[test]
+fn greedy_replies_are_the_same_whether_all_logits_are_looked_at_or_not() {
+    let model = model();
+    let bits = |logits: &[f32]| logits.iter().map(|l| l.to_bits()).collect::<Vec<_>>();
+    let think = ThinkOptions { minimum: 30, budget: Some(60), ..Default::default() };
+    for options in [greedy(), GenerateOptions { think, ..greedy() }] {
+        let mut plain = chat(&model);
+        let reply = collect(plain.send("What is 37 * 24?", &options).unwrap());
+        let mut looking = chat(&model);
+        let all = GenerateOptions { logprobs: Some(0), ..options };
+        let looked = collect(looking.send("What is 37 * 24?", &all).unwrap());
+        assert_eq!((&reply.thought, &reply.answer), (&looked.thought, &looked.answer));
+
+        // Logits that the reply did not need are there all the same: in forks, and behind them.
+        let (mut plain, mut looking) = (plain.into_session(), looking.into_session());
+        let expected = bits(looking.logits().unwrap());
+        let mut fork = plain.fork();
+        assert!(bits(fork.logits().unwrap()) == expected);
+        assert_eq!(fork.tokens(), plain.tokens());
+        let mut failed = plain.fork();
+        assert!(failed.prefill(&[u32::MAX]).is_err());
+        assert!(bits(failed.logits().unwrap()) == expected);
+        assert!(bits(plain.logits().unwrap()) == expected);
+        fork.prefill(&[1]).unwrap();
+        plain.prefill(&[1]).unwrap();
+        assert!(bits(fork.logits().unwrap()) == bits(plain.logits().unwrap()));
+    }
 }
 
 #[test]

@@ -36,9 +36,12 @@ pub const R1_MODEL_BORROW: u32 = 2;
 /// once, and a mapped file's memory is shared with other processes. Single tokens are slower. Changes no bit of a result.
 pub const R1_MODEL_IN_PLACE: u32 = 4;
 /// Copies all weights but the experts of a mixture, which stay in the file: for models larger than memory. Without this
-/// flag and `R1_MODEL_IN_PLACE`, as many weights are copied as fit into the memory that is free. Changes no bit of a
-/// result.
+/// flag, `R1_MODEL_IN_PLACE` and `R1_MODEL_REPACK_NOW`, as many weights are copied as fit into the memory that is free,
+/// while the first tokens are computed (`r1_model_finish_repacking`). Changes no bit of a result.
 pub const R1_MODEL_EXPERTS_IN_PLACE: u32 = 8;
+/// Copies all weights into the kernels' layout while loading: that takes longer, and the first tokens are as fast as
+/// later ones. Changes no bit of a result.
+pub const R1_MODEL_REPACK_NOW: u32 = 16;
 
 /// How a model is loaded. All zeros but `struct_size` is right for most hosts.
 #[repr(C)]
@@ -144,8 +147,26 @@ pub unsafe extern "C" fn r1_model_load_memory(
     })
 }
 
+/// Copies at once the weights that loading left for later passes to copy into the kernels' layout, on all processors:
+/// for hosts that have time before the first prompt. Does nothing where none are left. Sessions may use the model
+/// meanwhile; weights that memory does not suffice for stay where they are, which is no error. `cancel` may be NULL.
+///
+/// Errors: `R1_ERR_CANCELLED`; what is copied by then stays so.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn r1_model_finish_repacking(
+    model: *const r1_model,
+    cancel: *const r1_cancel,
+    err: *mut *mut r1_error,
+) -> r1_status {
+    guard!(err, |_| {
+        let model = handle::get::<Model>(model, "model")?;
+        model.finish_repacking(&cancel::token(cancel)?, None)?;
+        Ok(R1_OK)
+    })
+}
+
 /// What the model is, as a JSON object: `name` (or null), `kernels`, `context`, `vocabulary`, `layers`, `embedding`,
-/// `weight_bytes`, `chat_template` (whether the file has one). Fields may be added. Free the text with
+/// `weight_bytes` (those that are copied later too), `chat_template` (whether the file has one). Fields may be added. Free the text with
 /// `r1_string_free`.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -230,15 +251,17 @@ fn servers(list: Option<&str>) -> Vec<String> {
 /// The flags and the engine's options.
 fn read(caller: &Caller, options: *const r1_model_options) -> Result<(u32, ModelOptions)> {
     let options = caller.options(options)?;
-    let known = R1_MODEL_READ | R1_MODEL_BORROW | R1_MODEL_IN_PLACE | R1_MODEL_EXPERTS_IN_PLACE;
+    let known = R1_MODEL_READ | R1_MODEL_BORROW | R1_MODEL_IN_PLACE | R1_MODEL_EXPERTS_IN_PLACE | R1_MODEL_REPACK_NOW;
     let flags = sized::flags(options.flags, known, "r1_model_options")?;
     let token = cancel::token(options.cancel);
     let progress = progress::hook(options.progress, options.progress_user, options.progress_drop, token.as_ref().ok());
     let load = if flags & R1_MODEL_READ != 0 { LoadMode::Read } else { LoadMode::Map };
-    let repack = match (flags & R1_MODEL_IN_PLACE != 0, flags & R1_MODEL_EXPERTS_IN_PLACE != 0) {
-        (true, _) => Repack::Off,
-        (false, true) => Repack::AllButExperts,
-        (false, false) => Repack::Auto,
+    // The flag that copies least wins.
+    let repack = match flags & (R1_MODEL_IN_PLACE | R1_MODEL_EXPERTS_IN_PLACE | R1_MODEL_REPACK_NOW) {
+        0 => Repack::Auto,
+        R1_MODEL_REPACK_NOW => Repack::On,
+        some if some & R1_MODEL_IN_PLACE != 0 => Repack::Off,
+        _ => Repack::AllButExperts,
     };
     let kernels = caller.optional(options.kernels, "kernels")?.map(str::to_owned);
     let text = |pointer, name| Ok::<_, Fail>(caller.optional(pointer, name)?.map(str::to_owned));

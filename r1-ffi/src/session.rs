@@ -280,7 +280,8 @@ pub unsafe extern "C" fn r1_session_logits(
     guard!(err, |caller| {
         let session = handle::get::<SessionObject>(session, "session")?;
         let out = caller.buffer(logits, capacity, count, "logits")?;
-        out.fill(session.peek()?.session.logits()?)
+        let mut session = session.peek()?;
+        out.fill(session.session.logits()?)
     })
 }
 

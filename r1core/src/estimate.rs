@@ -10,7 +10,8 @@ use r1_kernels::ops::PAGE;
 /// Memory that a model and one session need, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// Repacked weights; none with [`Repack::Off`](crate::Repack::Off).
+    /// Repacked weights; none with [`Repack::Off`](crate::Repack::Off). With [`Repack::Lazy`](crate::Repack::Lazy) what is
+    /// not repacked yet takes as much of the file's mapping instead.
     pub weights: u64,
     /// What of [`Estimate::weights`] are the experts of mixtures: with
     /// [`Repack::AllButExperts`](crate::Repack::AllButExperts) they stay in the file.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Weights are being read and repacked; counted in bytes of the file.
+    /// Weights are being read and repacked, while loading or by [`Model::finish_repacking`](crate::Model::finish_repacking);
+    /// counted in bytes of the file.
     Load,
     /// The prompt is being read by the model; counted in tokens.
     Prefill,

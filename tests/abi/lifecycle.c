@@ -104,9 +104,13 @@ static void loading(void) {
     options.flags = R1_MODEL_READ;
     EXPECT(R1_OK, r1_model_load(path, strlen(path), &options, &model, &err));
     EXPECT_BARE(R1_OK, r1_model_free(model));
-    options.flags = R1_MODEL_IN_PLACE;
-    EXPECT(R1_OK, r1_model_load(path, strlen(path), &options, &model, &err));
-    EXPECT_BARE(R1_OK, r1_model_free(model));
+    const uint32_t repack[] = {R1_MODEL_IN_PLACE, R1_MODEL_REPACK_NOW, 0};
+    for (size_t i = 0; i < 3; i++) {
+        options.flags = repack[i];
+        EXPECT(R1_OK, r1_model_load(path, strlen(path), &options, &model, &err));
+        EXPECT(R1_OK, r1_model_finish_repacking(model, NULL, &err));
+        EXPECT_BARE(R1_OK, r1_model_free(model));
+    }
     options.flags = R1_MODEL_BORROW;
     EXPECT(R1_OK, r1_model_load_memory(data, len, &options, &model, &err));
     EXPECT_BARE(R1_OK, r1_model_free(model));

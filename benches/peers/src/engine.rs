@@ -53,6 +53,11 @@ pub trait Engine {
     /// Appends a token to every branch, as one batch, and computes the logits of all.
     fn decode_branches(&mut self, ids: &[i32]) -> Result<()>;
 
+    /// Does what an engine puts off until it has been in use for a while.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Leaves the processor to others until the next call: threads sleep instead of spinning.
     fn rest(&mut self);
 }

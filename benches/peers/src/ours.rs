@@ -64,6 +64,10 @@ impl Engine for R1Core {
         Ok(self.runner.run(&mut [Step { cache: &mut self.cache, tokens: &self.tokens, wanted }])?)
     }
 
+    fn settle(&mut self) -> Result<()> {
+        Ok(self.runner.model().finish_repacking(&CancelToken::default(), None)?)
+    }
+
     /// Nothing to do: an idle team sleeps by itself within a fraction of a millisecond.
     fn rest(&mut self) {}
 }

@@ -77,7 +77,7 @@ pub(crate) struct ModelArgs {
     /// How the file is read
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Load::Map)]
     pub(crate) load: Load,
-    /// Whether weights are copied into the kernels' layout
+    /// Whether and when weights are copied into the kernels' layout
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = RepackArg::Auto)]
     pub(crate) repack: RepackArg,
 }
@@ -96,9 +96,11 @@ pub(crate) struct GgmlArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum RepackArg {
-    /// Copy as many as fit into free memory: all, all but the experts, or none
+    /// Copy as many as fit into free memory: all (lazily), all but the experts, or none
     Auto,
-    /// Copy them: the fastest, for memory of the size of the file
+    /// Copy them while the first tokens are computed: starts at once
+    Lazy,
+    /// Copy them while loading: the fastest from the first token on, for memory of the size of the file
     On,
     /// Copy all but the experts of a mixture: for models larger than memory
     AllButExperts,
@@ -380,6 +382,9 @@ pub(crate) struct BenchArgs {
     /// Positions in the cache before the decode test starts
     #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
     pub(crate) depth: usize,
+    /// Decode with the likeliest tokens, chosen where the model runs, instead of reading all logits and taking any token
+    #[arg(long)]
+    pub(crate) greedy: bool,
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
     pub(crate) cache: Cache,
@@ -483,6 +488,7 @@ impl From<RepackArg> for Repack {
     fn from(repack: RepackArg) -> Self {
         match repack {
             RepackArg::Auto => Repack::Auto,
+            RepackArg::Lazy => Repack::Lazy,
             RepackArg::On => Repack::On,
             RepackArg::AllButExperts => Repack::AllButExperts,
             RepackArg::Off => Repack::Off,

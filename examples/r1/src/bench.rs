@@ -27,14 +27,20 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         runner: Runner::new(&model, args.model.threads.map(usize::from), interrupt::token()),
         cache: args.cache.into(),
         repeat: args.repeat,
+        greedy: args.greedy,
         chunk: args.chunk.unwrap_or_else(|| model.prefill_chunk()),
         model,
     };
     bench.print_load(args.json, load)?;
-    let limits = MachineLimits::measure(args.model.threads.map(usize::from));
-    let gguf = open::gguf(args.model.model.as_deref(), LoadMode::HeaderOnly)?;
-    let read = Estimate::new(&gguf, bench.model.config(), None, bench.cache)?.read_per_token;
-    print_limits(args.json, &limits, read)?;
+    // Speeds are those of a model that is in use for a while.
+    bench.model.finish_repacking(&interrupt::token(), None)?;
+    // They are the processor's: they say nothing of devices.
+    if bench.model.placement().is_empty() {
+        let limits = MachineLimits::measure(args.model.threads.map(usize::from));
+        let gguf = open::gguf(args.model.model.as_deref(), LoadMode::HeaderOnly)?;
+        let read = Estimate::new(&gguf, bench.model.config(), None, bench.cache)?.read_per_token;
+        print_limits(args.json, &limits, read)?;
+    }
     if args.prefill > 0 {
         let speed = bench.prefill(args.prefill)?;
         bench.print(args.json, "prefill", args.prefill, 0, 1, speed)?;
@@ -54,6 +60,7 @@ struct Bench {
     runner: Runner,
     cache: CacheType,
     repeat: usize,
+    greedy: bool,
     /// Tokens of a prompt that one pass takes.
     chunk: usize,
 }
@@ -77,14 +84,17 @@ impl Bench {
             bench.fill(&mut shared, depth.max(1), Wanted::None)?;
             let mut caches: Vec<KvCache> = (0..batch).map(|_| shared.fork()).collect();
             drop(shared);
+            let wanted = if bench.greedy { Wanted::Best } else { Wanted::Last };
             let start = Instant::now();
             for i in 0..count {
-                let tokens: Vec<[u32; 1]> = (0..batch).map(|b| [bench.token(i * 31 + b * 7)]).collect();
-                let mut steps: Vec<Step<'_>> = caches
-                    .iter_mut()
-                    .zip(&tokens)
-                    .map(|(cache, tokens)| Step { cache, tokens, wanted: Wanted::Last })
-                    .collect();
+                // The first tokens differ, so that the sequences do.
+                let token = |b: usize| {
+                    let best = bench.runner.best(b).filter(|_| i > 0);
+                    [best.map_or_else(|| bench.token(i * 31 + b * 7), |(id, _)| id)]
+                };
+                let tokens: Vec<[u32; 1]> = (0..batch).map(token).collect();
+                let mut steps: Vec<Step<'_>> =
+                    caches.iter_mut().zip(&tokens).map(|(cache, tokens)| Step { cache, tokens, wanted }).collect();
                 bench.runner.run(&mut steps)?;
             }
             Ok((count * batch) as f64 / start.elapsed().as_secs_f64())

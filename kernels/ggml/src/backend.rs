@@ -7,7 +7,7 @@ use crate::buffer::Element;
 use crate::device::Device;
 use crate::error::shape;
 use crate::graph::{Allocator, Graph, GraphBuilder};
-use crate::table::RawBackend;
+use crate::table::{RawBackend, named};
 use crate::{Error, Result, Tensor};
 
 /// One queue of work on a device, used by one thread at a time. What is given to it runs in order.
@@ -26,7 +26,6 @@ unsafe impl Send for Backend {}
 impl Backend {
     pub(crate) fn new(device: &Device, threads: usize) -> Result<Backend> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        type SetThreads = unsafe extern "C" fn(*mut RawBackend, c_int);
         let table = &device.library().0.table;
         // SAFETY: a live device; NULL asks for the defaults.
         let raw = unsafe { (table.ggml_backend_dev_init)(device.raw, std::ptr::null()) };
@@ -39,7 +38,7 @@ impl Backend {
             if !registry.is_null() {
                 let set = (table.ggml_backend_reg_get_proc_address)(registry, c"ggml_backend_set_n_threads".as_ptr());
                 if !set.is_null() {
-                    let set = std::mem::transmute::<*mut c_void, SetThreads>(set);
+                    let set = std::mem::transmute::<*mut c_void, named::ggml_backend_set_n_threads>(set);
                     set(raw, threads.clamp(1, 512) as c_int);
                 }
             }

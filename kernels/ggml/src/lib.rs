@@ -33,9 +33,12 @@ compile_error!("r1-ggml is for 64-bit targets");
 
 mod backend;
 mod buffer;
+#[cfg(all(test, feature = "test-ggml"))]
+mod declarations;
 mod device;
 mod error;
 mod graph;
+mod highest;
 mod library;
 mod log;
 mod ops;
@@ -49,6 +52,7 @@ pub use buffer::HostMemory;
 pub use device::{Device, DeviceKind};
 pub use error::Error;
 pub use graph::{Allocator, Graph, GraphBuilder};
+pub use highest::Highest;
 pub use library::{Library, VERSIONS};
 pub use log::{Level, Sink, set_log};
 pub use ops::{Glu, RopeMode, RopeParameters};

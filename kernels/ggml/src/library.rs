@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::device::Device;
 use crate::error::Error;
-use crate::table::{Context, InitParams, RawDevice, RawGraph, RawRegistry, Table};
+use crate::table::{Context, InitParams, RawGraph, Table, named};
 use crate::{Result, log};
 
 /// The versions of ggml that the table of functions is known to fit: first and last, major, minor and patch.
@@ -151,7 +151,6 @@ impl Library {
     /// `Library` where this ggml has no RPC backend; `Failed` where the server does not answer.
     pub fn connect(&self, endpoint: &str) -> Result<Vec<Device>> {
         static CONNECTING: Mutex<()> = Mutex::new(());
-        type AddServer = unsafe extern "C" fn(*const c_char) -> *mut RawRegistry;
         let _one = CONNECTING.lock().unwrap_or_else(PoisonError::into_inner);
         let table = &self.0.table;
         let known: Vec<Device> = self.devices().into_iter().filter(|d| d.is_at(endpoint)).collect();
@@ -163,7 +162,9 @@ impl Library {
         reachable(endpoint)?;
         let add = self.rpc_function(c"ggml_backend_rpc_add_server")?;
         // SAFETY: the function has the type that ggml-rpc.h gives it; a NUL-terminated name.
-        let registry = unsafe { std::mem::transmute::<*mut std::ffi::c_void, AddServer>(add)(name.as_ptr()) };
+        let registry = unsafe {
+            std::mem::transmute::<*mut std::ffi::c_void, named::ggml_backend_rpc_add_server>(add)(name.as_ptr())
+        };
         if registry.is_null() {
             return Err(Error::Failed(format!("the RPC server {endpoint} does not answer")));
         }
@@ -183,7 +184,6 @@ impl Library {
     /// # Errors
     /// `Library` where this ggml has no RPC backend; `Failed` where the address cannot be used; `Shape` for no devices.
     pub fn serve(&self, endpoint: &str, devices: &[Device], threads: usize) -> Result<()> {
-        type StartServer = unsafe extern "C" fn(*const c_char, *const c_char, usize, usize, *mut *mut RawDevice);
         let name = CString::new(endpoint).map_err(|_| Error::Failed("an address with a NUL in it".into()))?;
         if devices.is_empty() {
             return crate::error::shape("no devices to offer");
@@ -197,7 +197,7 @@ impl Library {
         let start = self.rpc_function(c"ggml_backend_rpc_start_server")?;
         // SAFETY: the function has the type that ggml-rpc.h gives it; NUL-terminated names, live devices, no cache folder.
         unsafe {
-            std::mem::transmute::<*mut std::ffi::c_void, StartServer>(start)(
+            std::mem::transmute::<*mut std::ffi::c_void, named::ggml_backend_rpc_start_server>(start)(
                 name.as_ptr(),
                 std::ptr::null(),
                 threads.clamp(1, 512),

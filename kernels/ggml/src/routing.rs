@@ -25,13 +25,15 @@ impl GraphBuilder {
     /// # Errors
     /// As [`GraphBuilder::scale`].
     pub fn at_least(&mut self, a: &Tensor, min: f32) -> Result<Tensor> {
+        self.clamp(a, min, f32::INFINITY)
+    }
+
+    pub(crate) fn clamp(&mut self, a: &Tensor, min: f32, max: f32) -> Result<Tensor> {
         if !a.is_contiguous() {
             return shape("clamp: a tensor with gaps");
         }
         // SAFETY: a live operand.
-        self.unary("clamp", a, |g, raw| unsafe {
-            (g.home.library.0.table.ggml_clamp)(g.home.ctx, raw, min, f32::INFINITY)
-        })
+        self.unary("clamp", a, |g, raw| unsafe { (g.home.library.0.table.ggml_clamp)(g.home.ctx, raw, min, max) })
     }
 
     /// A tensor of the shape of `a` whose values are all `value`.

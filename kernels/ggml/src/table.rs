@@ -1,6 +1,7 @@
 //! ggml's C API, as far as it is used here: one table of functions, filled by loading or by linking. Signatures follow
 //! ggml.h, ggml-alloc.h, ggml-backend.h and ggml-rpc.h of the versions in [`VERSIONS`](crate::VERSIONS); pointers to
-//! structures whose fields are not needed are opaque.
+//! structures whose fields are not needed are opaque. `declarations` has a C compiler hold every signature against those
+//! headers.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -22,13 +23,55 @@ pub(crate) struct InitParams {
     pub(crate) no_alloc: bool,
 }
 
-pub(crate) type LogCallback = unsafe extern "C" fn(level: c_int, text: *const c_char, user: *mut c_void);
+pub(crate) type LogCallback = unsafe extern "C" fn(level: LogLevel, text: *const c_char, user: *mut c_void);
+
+macro_rules! enumerations {
+    ($($name:ident = $c:literal)*) => {
+        $(
+            #[doc = $c]
+            pub(crate) type $name = c_int;
+        )*
+        /// Their names here and in C.
+        #[cfg(all(test, feature = "test-ggml"))]
+        pub(crate) const ENUMERATIONS: &[(&str, &str)] = &[$((stringify!($name), $c)),*];
+    };
+}
+enumerations! {
+    TypeId = "enum ggml_type"
+    LogLevel = "enum ggml_log_level"
+    Status = "enum ggml_status"
+    SortOrder = "enum ggml_sort_order"
+    Precision = "enum ggml_prec"
+    GluOp = "enum ggml_glu_op"
+    BufferUsage = "enum ggml_backend_buffer_usage"
+    DeviceType = "enum ggml_backend_dev_type"
+}
+
+/// A declared function: its name, the types of its arguments, the type of its result or nothing; as they are written.
+#[cfg(all(test, feature = "test-ggml"))]
+pub(crate) type Declaration = (&'static str, &'static [&'static str], &'static str);
 
 macro_rules! table {
     (
         required { $(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?;)* }
         optional { $(fn $oname:ident($($oarg:ident: $oty:ty),* $(,)?) $(-> $oret:ty)?;)* }
+        named { $(fn $nname:ident($($narg:ident: $nty:ty),* $(,)?) $(-> $nret:ty)?;)* }
     ) => {
+        /// Functions that a backend gives by name.
+        #[allow(non_camel_case_types, reason = "the names that ggml gives them")]
+        pub(crate) mod named {
+            use super::*;
+            $(pub(crate) type $nname = unsafe extern "C" fn($($narg: $nty),*) $(-> $nret)?;)*
+        }
+
+        /// Everything that is declared here.
+        #[cfg(all(test, feature = "test-ggml"))]
+        pub(crate) const DECLARATIONS: &[Declaration] = &[
+            $((stringify!($name), &[$(stringify!($ty)),*], concat!("", $(stringify!($ret))?)),)*
+            $((stringify!($oname), &[$(stringify!($oty)),*], concat!("", $(stringify!($oret))?)),)*
+            $((stringify!($nname), &[$(stringify!($nty)),*], concat!("", $(stringify!($nret))?)),)*
+        ];
+
         /// ggml's functions.
         #[derive(Clone, Copy)]
         pub(crate) struct Table {
@@ -83,9 +126,9 @@ table! {
         fn ggml_free(ctx: *mut Context);
         fn ggml_tensor_overhead() -> usize;
         fn ggml_graph_overhead_custom(size: usize, grads: bool) -> usize;
-        fn ggml_type_size(ty: c_int) -> usize;
-        fn ggml_blck_size(ty: c_int) -> i64;
-        fn ggml_new_tensor(ctx: *mut Context, ty: c_int, n_dims: c_int, ne: *const i64) -> *mut RawTensor;
+        fn ggml_type_size(ty: TypeId) -> usize;
+        fn ggml_blck_size(ty: TypeId) -> i64;
+        fn ggml_new_tensor(ctx: *mut Context, ty: TypeId, n_dims: c_int, ne: *const i64) -> *mut RawTensor;
         fn ggml_set_name(tensor: *mut RawTensor, name: *const c_char) -> *mut RawTensor;
         fn ggml_set_output(tensor: *mut RawTensor);
         fn ggml_nbytes(tensor: *const RawTensor) -> usize;
@@ -114,25 +157,26 @@ table! {
         fn ggml_add(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_mul(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_scale(ctx: *mut Context, a: *mut RawTensor, s: f32) -> *mut RawTensor;
+        fn ggml_step(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
         fn ggml_sigmoid(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
         fn ggml_div(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
         fn ggml_sum_rows(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
         fn ggml_clamp(ctx: *mut Context, a: *mut RawTensor, min: f32, max: f32) -> *mut RawTensor;
         fn ggml_fill(ctx: *mut Context, a: *mut RawTensor, value: f32) -> *mut RawTensor;
         fn ggml_concat(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor, dim: c_int) -> *mut RawTensor;
-        fn ggml_argsort(ctx: *mut Context, a: *mut RawTensor, order: c_int) -> *mut RawTensor;
+        fn ggml_argsort(ctx: *mut Context, a: *mut RawTensor, order: SortOrder) -> *mut RawTensor;
         fn ggml_mul_mat_id(
             ctx: *mut Context, matrices: *mut RawTensor, b: *mut RawTensor, ids: *mut RawTensor,
         ) -> *mut RawTensor;
         fn ggml_tanh(ctx: *mut Context, a: *mut RawTensor) -> *mut RawTensor;
         fn ggml_mul_mat(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor) -> *mut RawTensor;
-        fn ggml_prec_set_acc(a: *mut RawTensor, prec: c_int) -> bool;
+        fn ggml_prec_set_acc(a: *mut RawTensor, prec: Precision) -> bool;
         fn ggml_rope_ext(
             ctx: *mut Context, a: *mut RawTensor, positions: *mut RawTensor, factors: *mut RawTensor,
             n_dims: c_int, mode: c_int, n_ctx_orig: c_int, freq_base: f32, freq_scale: f32, ext_factor: f32,
             attn_factor: f32, beta_fast: f32, beta_slow: f32,
         ) -> *mut RawTensor;
-        fn ggml_glu_split(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor, op: c_int) -> *mut RawTensor;
+        fn ggml_glu_split(ctx: *mut Context, a: *mut RawTensor, b: *mut RawTensor, op: GluOp) -> *mut RawTensor;
         fn ggml_soft_max_ext(
             ctx: *mut Context, a: *mut RawTensor, mask: *mut RawTensor, scale: f32, max_bias: f32,
         ) -> *mut RawTensor;
@@ -156,8 +200,8 @@ table! {
         fn ggml_backend_buffer_get_base(buffer: *mut RawBuffer) -> *mut c_void;
         fn ggml_backend_buffer_get_size(buffer: *mut RawBuffer) -> usize;
         fn ggml_backend_buffer_clear(buffer: *mut RawBuffer, value: u8);
-        fn ggml_backend_buffer_set_usage(buffer: *mut RawBuffer, usage: c_int);
-        fn ggml_backend_tensor_alloc(buffer: *mut RawBuffer, tensor: *mut RawTensor, address: *mut c_void) -> c_int;
+        fn ggml_backend_buffer_set_usage(buffer: *mut RawBuffer, usage: BufferUsage);
+        fn ggml_backend_tensor_alloc(buffer: *mut RawBuffer, tensor: *mut RawTensor, address: *mut c_void) -> Status;
         fn ggml_backend_tensor_set(tensor: *mut RawTensor, data: *const c_void, offset: usize, size: usize);
         fn ggml_backend_tensor_set_async(
             backend: *mut RawBackend, tensor: *mut RawTensor, data: *const c_void, offset: usize, size: usize,
@@ -166,12 +210,12 @@ table! {
             backend: *mut RawBackend, tensor: *const RawTensor, data: *mut c_void, offset: usize, size: usize,
         );
         fn ggml_backend_synchronize(backend: *mut RawBackend);
-        fn ggml_backend_graph_compute_async(backend: *mut RawBackend, graph: *mut RawGraph) -> c_int;
+        fn ggml_backend_graph_compute_async(backend: *mut RawBackend, graph: *mut RawGraph) -> Status;
         fn ggml_backend_free(backend: *mut RawBackend);
         fn ggml_backend_dev_name(device: *mut RawDevice) -> *const c_char;
         fn ggml_backend_dev_description(device: *mut RawDevice) -> *const c_char;
         fn ggml_backend_dev_memory(device: *mut RawDevice, free: *mut usize, total: *mut usize);
-        fn ggml_backend_dev_type(device: *mut RawDevice) -> c_int;
+        fn ggml_backend_dev_type(device: *mut RawDevice) -> DeviceType;
         fn ggml_backend_dev_backend_reg(device: *mut RawDevice) -> *mut RawRegistry;
         fn ggml_backend_dev_init(device: *mut RawDevice, params: *const c_char) -> *mut RawBackend;
         fn ggml_backend_dev_buffer_type(device: *mut RawDevice) -> *mut RawBufferType;
@@ -190,5 +234,14 @@ table! {
     optional {
         // ggml-impl.h: a number that no graph had before.
         fn ggml_graph_next_uid() -> u64;
+    }
+    named {
+        fn ggml_backend_set_n_threads(backend: *mut RawBackend, n_threads: c_int);
+        // ggml-rpc.h
+        fn ggml_backend_rpc_add_server(endpoint: *const c_char) -> *mut RawRegistry;
+        fn ggml_backend_rpc_start_server(
+            endpoint: *const c_char, cache: *const c_char, n_threads: usize, n_devices: usize,
+            devices: *mut *mut RawDevice,
+        );
     }
 }

@@ -9,7 +9,8 @@ use super::slots::{Lease, Slots};
 use super::stage::{Batch, Stage};
 use super::weights::DeviceModel;
 use crate::cancel::CancelToken;
-use crate::model::{Step, Wanted};
+use crate::model::{Answers, Step, Wanted};
+use crate::sampler::argmax;
 use crate::{Error, ErrorKind, Result};
 
 /// Positions are padded to multiples of this at least, as fused attention likes them.
@@ -18,6 +19,8 @@ const CELLS: usize = 256;
 const ROWS: usize = 4096;
 /// Sequences of one pass at most.
 const STREAMS: usize = 256;
+/// The graph that tells what a device can do.
+const PROBE: Shape = Shape { slot: 0, streams: 1, tokens: 1, cells: CELLS, outputs: Outputs::All, best: false };
 /// Values of logits that one pass gives at most, so that asking for all of a long prompt's takes bounded memory.
 const LOGITS: usize = 64 << 20;
 
@@ -28,6 +31,8 @@ pub(crate) struct Engine {
     shared: Arc<Shared>,
     /// Logits of the last run.
     logits: HostMemory,
+    /// Where they were left on the device: the row of its result for each step.
+    left: Vec<usize>,
 }
 
 /// What an engine and the sequences in its cache share.
@@ -61,11 +66,11 @@ struct Member {
 }
 
 impl Engine {
-    /// Starts queues on the devices. `threads` matters to ggml's CPU code only.
-    pub(crate) fn new(model: &Arc<DeviceModel>, threads: usize) -> Result<Engine> {
+    /// Starts queues on the devices.
+    pub(crate) fn new(model: &Arc<DeviceModel>) -> Result<Engine> {
         let mut stages = Vec::new();
         for (weights, fused) in model.stages.iter().zip(&model.fused_attention) {
-            stages.push(Stage::new(&model.config, weights, threads, *fused, CELLS, 1)?);
+            stages.push(Stage::new(&model.config, weights, *fused, CELLS, 1)?);
         }
         let last = model.stages.last().ok_or_else(|| Error::new(ErrorKind::Internal, "no device"))?;
         let logits = HostMemory::new(&last.device, 4)?;
@@ -75,14 +80,14 @@ impl Engine {
         let position_bytes = on_devices.iter().map(|l| l.attention.cache_values() * size_of::<u16>()).sum();
         let state = Mutex::new(State { stages, stride: CELLS, hidden: Vec::new() });
         let shared = Arc::new(Shared { slots, position_bytes, model: Arc::clone(model), state });
-        Ok(Engine { model: Arc::clone(model), shared, logits })
+        Ok(Engine { model: Arc::clone(model), shared, logits, left: Vec::new() })
     }
 
     /// Plans a token's graph on every stage: which have fused attention, or an error that says what a device cannot do.
     pub(super) fn probe(model: &DeviceModel) -> Result<Vec<bool>> {
-        let shape = Shape { slot: 0, streams: 1, tokens: 1, cells: CELLS, outputs: Outputs::All };
+        let shape = PROBE;
         let plan = |weights, fused| {
-            Stage::new(&model.config, weights, 1, fused, CELLS, 1)?.prepare(&model.config, weights, shape)
+            Stage::new(&model.config, weights, fused, CELLS, 1)?.prepare(&model.config, weights, shape)
         };
         model
             .stages
@@ -95,39 +100,86 @@ impl Engine {
             .collect()
     }
 
-    /// Runs the steps' rows through the devices' layers and returns the wanted logits in order. `residual` holds the
-    /// rows after the CPU's layers, `[row][embedding_length]`; it is not looked at where the first device takes tokens.
-    pub(crate) fn run(&mut self, steps: &mut [Step<'_>], residual: &[f32], cancel: &CancelToken) -> Result<&[f32]> {
-        let Engine { model, shared, logits } = self;
+    /// Whether the last device can choose the best token of a row.
+    pub(super) fn probe_choice(model: &DeviceModel) -> Result<bool> {
+        let last = model.stages.last().zip(model.fused_attention.last());
+        let (weights, fused) = last.ok_or_else(|| Error::new(ErrorKind::Internal, "no device"))?;
+        let mut stage = Stage::new(&model.config, weights, *fused, CELLS, 1)?;
+        match stage.prepare(&model.config, weights, Shape { best: true, ..PROBE }) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Runs the steps' rows through the devices' layers, answers, and returns the wanted logits in order. `residual`
+    /// holds the rows after the CPU's layers, `[row][embedding_length]`; it is not looked at where the first device takes
+    /// tokens.
+    pub(crate) fn run(
+        &mut self,
+        steps: &mut [Step<'_>],
+        residual: &[f32],
+        answers: &mut Answers,
+        cancel: &CancelToken,
+    ) -> Result<&[f32]> {
+        let Engine { model, shared, logits, left } = self;
+        left.clear();
         let vocabulary = model.config.vocabulary;
         // Before our own lock: two runners may want each other's sequences.
         let foreign = export_foreign(shared, steps)?;
         let mut state = shared.lock();
-        let members = place(model, shared, &mut state, steps, foreign)?;
+        let members = place(model, shared, &mut state, steps, foreign, answers)?;
 
-        let outputs = members.iter().zip(&*steps).map(|(m, s)| wanted_rows(s.wanted, m.rows)).sum::<usize>();
-        let bytes = outputs * vocabulary * size_of::<f32>();
+        let chooses = |step: &Step<'_>| step.wanted == Wanted::Best && step.tokens.len() == 1;
+        let best = model.chooses && steps.len() <= STREAMS && steps.iter().all(chooses);
+        // What the device chooses from stays there; a row of it may be asked for.
+        let rows = if best { 1 } else { answers.rows() };
+        let bytes = rows * vocabulary * size_of::<f32>();
         if logits.as_slice().len() < bytes {
             let last = model.stages.last().ok_or_else(|| Error::new(ErrorKind::Internal, "no device"))?;
             *logits = HostMemory::new(&last.device, bytes.next_power_of_two())?;
         }
         let tokens: Vec<i32> = steps.iter().flat_map(|s| s.tokens.iter().map(|t| *t as i32)).collect();
         let mut run =
-            Run { model, state: &mut state, tokens: &tokens, residual, cancel, logits: logits.as_mut_slice() };
+            Run { model, state: &mut state, tokens: &tokens, residual, cancel, logits: logits.as_mut_slice(), best };
 
         let (mut single, longer): (Vec<_>, Vec<_>) = members.iter().zip(&*steps).partition(|(m, _)| m.rows == 1);
         single.sort_by_key(|(m, _)| m.lease.slot());
         for group in single.chunks_mut(STREAMS) {
             run.compact(shared, group)?;
-            run.streams(shared, group)?;
+            let slot = run.streams(shared, group)?;
+            if best {
+                *left = members.iter().map(|m| m.lease.slot() - slot).collect();
+                run.choose(left, answers)?;
+            }
         }
         for (member, step) in longer {
             run.prompt(member, step.wanted)?;
         }
         drop(state);
-        logits
-            .values::<f32>(0, outputs * vocabulary)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "logits outside their memory"))
+        if best {
+            return Ok(&[]);
+        }
+        let outside = || Error::new(ErrorKind::Internal, "logits outside their memory");
+        let logits = logits.values::<f32>(0, answers.rows() * vocabulary).ok_or_else(outside)?;
+        answers.choose(logits, vocabulary);
+        Ok(&logits[..answers.whole() * vocabulary])
+    }
+
+    /// All logits of a row of the last run, fetched where they were left on the device.
+    pub(crate) fn logits(&mut self, row: usize) -> Result<&[f32]> {
+        let Engine { model, shared, logits, left } = self;
+        let bytes = model.config.vocabulary * size_of::<f32>();
+        let outside = || Error::new(ErrorKind::Internal, "logits outside their memory");
+        let place = match left.get(row) {
+            Some(&row) => {
+                let out = logits.as_mut_slice().get_mut(..bytes).ok_or_else(outside)?;
+                shared.lock().stages.last_mut().ok_or_else(outside)?.read(vec![(row, out)])?;
+                0
+            }
+            None => row * bytes,
+        };
+        logits.values::<f32>(place, model.config.vocabulary).ok_or_else(outside)
     }
 }
 
@@ -145,6 +197,8 @@ struct Run<'a> {
     residual: &'a [f32],
     cancel: &'a CancelToken,
     logits: &'a mut [u8],
+    /// The device chooses the best token of every row.
+    best: bool,
 }
 
 impl Run<'_> {
@@ -179,16 +233,17 @@ impl Run<'_> {
     }
 
     /// One token of every sequence of `group`, as one pass over neighbouring slots. Slots between them that are not
-    /// asked for compute something that nobody looks at.
-    fn streams(&mut self, shared: &Shared, group: &[(&Member, &Step<'_>)]) -> Result<()> {
-        let (Some((first, _)), Some((last, _))) = (group.first(), group.last()) else { return Ok(()) };
+    /// asked for compute something that nobody looks at. Returns the first slot.
+    fn streams(&mut self, shared: &Shared, group: &[(&Member, &Step<'_>)]) -> Result<usize> {
+        let (Some((first, _)), Some((last, _))) = (group.first(), group.last()) else { return Ok(0) };
         let slots = shared.slots.count();
         let span = last.lease.slot() - first.lease.slot() + 1;
         let streams = streams_for(span).min(slots);
         let slot = first.lease.slot().min(slots - streams);
         let stride = self.state.stride;
         let longest = group.iter().map(|(m, _)| m.past + 1).max().unwrap_or(1);
-        let shape = Shape { slot, streams, tokens: 1, cells: cells_for(longest).min(stride), outputs: Outputs::All };
+        let cells = cells_for(longest).min(stride);
+        let shape = Shape { slot, streams, tokens: 1, cells, outputs: Outputs::All, best: self.best };
         let width = self.model.config.embedding_length;
 
         let mut tokens = vec![0; streams];
@@ -209,11 +264,35 @@ impl Run<'_> {
         }
         let batch = Batch { shape, tokens: &tokens, positions: &positions, cells: &cells, wanted: &[] };
         self.pass(&batch, &residual)?;
+        if self.best {
+            return Ok(slot);
+        }
         // The rows of the result by the place of their logits, so that each part of memory is cut off once.
         let mut rows: Vec<(usize, usize)> =
             group.iter().filter_map(|(m, _)| Some((m.output?, m.lease.slot() - slot))).collect();
         rows.sort_unstable();
-        self.take(&rows)
+        self.take(&rows)?;
+        Ok(slot)
+    }
+
+    /// Answers with the best tokens that the device chose, `rows` being the steps' rows of its result. Where it is not sure
+    /// of one, all logits are looked at.
+    fn choose(&mut self, rows: &[usize], answers: &mut Answers) -> Result<()> {
+        let Some(stage) = self.state.stages.last_mut() else { return Ok(()) };
+        let best = stage.read_best()?;
+        for (step, &row) in rows.iter().enumerate() {
+            let chosen = match best.get(row).copied().flatten() {
+                Some(best) => Some(best),
+                None => {
+                    let mut bytes = vec![0; self.model.config.vocabulary * size_of::<f32>()];
+                    stage.read(vec![(row, &mut bytes)])?;
+                    let logits: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                    argmax(&logits)
+                }
+            };
+            answers.set_best(step, chosen);
+        }
+        Ok(())
     }
 
     /// A prompt, or several forced tokens, of one sequence.
@@ -233,12 +312,12 @@ impl Run<'_> {
             let ends = done + count == member.rows;
             let outputs = match wanted {
                 Wanted::All => Outputs::All,
-                Wanted::Last if ends && count == 1 => Outputs::All,
-                Wanted::Last if ends => Outputs::Some(1),
+                Wanted::Best | Wanted::Last if ends && count == 1 => Outputs::All,
+                Wanted::Best | Wanted::Last if ends => Outputs::Some(1),
                 _ => Outputs::None,
             };
             let cells = cells_for(past + count).min(stride);
-            let shape = Shape { slot, streams: 1, tokens: count, cells, outputs };
+            let shape = Shape { slot, streams: 1, tokens: count, cells, outputs, best: false };
             let positions: Vec<i32> = (past..past + count).map(|p| p as i32).collect();
             let cells: Vec<i64> = (past..past + count).map(|p| (slot * stride + p) as i64).collect();
             let first = member.first + done;
@@ -337,6 +416,7 @@ fn place(
     state: &mut State,
     steps: &mut [Step<'_>],
     foreign: Vec<Option<Exported>>,
+    answers: &Answers,
 ) -> Result<Vec<Member>> {
     let needs_slot = |step: &Step<'_>, foreign: &Option<Exported>| {
         foreign.is_some() || step.cache.lease().is_none_or(|lease| Arc::strong_count(lease) > 1)
@@ -349,9 +429,9 @@ fn place(
 
     let no_slot = || Error::new(ErrorKind::Internal, "no slot of the device's cache is free");
     let mut copies = Vec::new();
-    let (mut first, mut output) = (0, 0);
+    let mut first = 0;
     let mut members = Vec::with_capacity(steps.len());
-    for (step, foreign) in steps.iter_mut().zip(foreign) {
+    for (i, (step, foreign)) in steps.iter_mut().zip(foreign).enumerate() {
         let past = step.cache.len();
         if needs_slot(step, &foreign) {
             let slot = shared.slots.take(0..usize::MAX).ok_or_else(no_slot)?;
@@ -372,10 +452,10 @@ fn place(
         }
         let lease = Arc::clone(step.cache.lease().ok_or_else(no_slot)?);
         let rows = step.tokens.len();
-        let wanted = wanted_rows(step.wanted, rows);
-        members.push(Member { lease, past, first, rows, output: (wanted > 0).then_some(output) });
+        // The last row's place; with all rows, the others are before it.
+        let before = if step.wanted == Wanted::All { rows - 1 } else { 0 };
+        members.push(Member { lease, past, first, rows, output: answers.place(i).map(|last| last - before) });
         first += rows;
-        output += wanted;
     }
     let moves: Vec<_> =
         copies.iter().filter(|(.., len, _)| *len > 0).map(|(from, to, len, _)| (*from, *to, *len)).collect();
@@ -422,14 +502,6 @@ fn reserve(
 
 fn other_model() -> Error {
     Error::new(ErrorKind::Argument, "the cache was filled by another model")
-}
-
-fn wanted_rows(wanted: Wanted, rows: usize) -> usize {
-    match wanted {
-        Wanted::None => 0,
-        Wanted::Last => 1,
-        Wanted::All => rows,
-    }
 }
 
 /// Positions that a graph looks at for `count`: padded, so that a graph lasts for hundreds of tokens.

@@ -9,6 +9,10 @@ use crate::{Error, ErrorKind, Result};
 
 /// Graphs that are kept: decoding needs one, a prompt one for each chunk.
 const KEPT: usize = 24;
+/// Threads of ggml's CPU code. They wait for each other after every operation, hundreds of times a token, and spin
+/// without yielding: where one has no processor to itself, as with several sessions or a busy machine, each of these waits
+/// takes a time slice. One thread waits for nobody; sessions run side by side instead.
+const THREADS: usize = 1;
 /// Minus infinity in half precision: attention does not see the cell.
 const HIDDEN: u16 = 0xfc00;
 
@@ -68,12 +72,11 @@ impl Stage {
     pub(super) fn new(
         config: &Config,
         weights: &StageWeights,
-        threads: usize,
         fused_attention: bool,
         stride: usize,
         slots: usize,
     ) -> Result<Stage> {
-        let backend = weights.device.start(threads)?;
+        let backend = weights.device.start(THREADS)?;
         let cache = Cache::new(&backend, config, weights, stride, slots)?;
         let allocator = Allocator::new(&backend)?;
         Ok(Stage { cache, fused_attention, graphs: Vec::new(), allocator, clock: 0, backend })
@@ -119,6 +122,26 @@ impl Stage {
         let Some(result) = &last.ports.result else { return Ok(()) };
         let mut parts: Vec<_> = parts.into_iter().map(|(row, out)| (row * result.stride(1), out)).collect();
         Ok(backend.read(result, &mut parts)?)
+    }
+
+    /// The best token of every row of the last run, with its logit; `None` where the row has to be looked at.
+    pub(super) fn read_best(&mut self) -> Result<Vec<Option<(u32, f32)>>> {
+        let Stage { graphs, backend, clock, .. } = self;
+        let last = graphs.iter().find(|recorded| recorded.used == *clock).ok_or_else(lost)?;
+        let (Some(logits), Some(best)) = (&last.ports.result, &last.ports.best) else { return Err(lost()) };
+        let [others, rows, ..] = logits.dims().map(|n| n - 1);
+        let mut read = |tensor: &Tensor| {
+            let mut bytes = vec![0; tensor.bytes()];
+            backend.read(tensor, &mut [(0, &mut bytes)])?;
+            Ok::<_, Error>(bytes.as_chunks::<4>().0.to_vec())
+        };
+        let (ids, values, below) = (read(&best.ids)?, read(&best.values)?, read(&best.below)?);
+        let all = ids.into_iter().zip(values).zip(below).take(rows as usize + 1);
+        let row = |((id, value), below): (([u8; 4], [u8; 4]), [u8; 4])| {
+            let is_alone = f32::from_le_bytes(below) == others as f32;
+            is_alone.then(|| (u32::from_le_bytes(id), f32::from_le_bytes(value)))
+        };
+        Ok(all.map(row).collect())
     }
 
     /// Records and plans a graph without running it.

@@ -2,9 +2,12 @@
 
 mod attention;
 mod feed_forward;
+mod head;
 mod project;
 mod runner;
 
+#[cfg(feature = "ggml")]
+pub(crate) use head::Answers;
 pub use runner::{Runner, Step, Wanted};
 
 use std::path::Path;
@@ -15,6 +18,7 @@ use crate::cancel::CancelToken;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, template_text};
 use crate::constraint::{Constraints, Grammar, Parser, ScriptLock, Scripts};
+use crate::device::default_threads;
 use crate::gguf::{Gguf, LoadMode};
 use crate::memory;
 use crate::progress::ProgressFn;
@@ -22,14 +26,15 @@ use crate::reasoning::ThinkTags;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Repack, Weights};
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::{Isa, Level, ops::Rope};
+use r1_kernels::{Isa, Level, Team, ops::Rope};
 
 /// How a model is opened. `ModelOptions::default()` is right for most hosts.
 #[derive(Debug, Clone, Default)]
 pub struct ModelOptions {
     /// How the file is read; mapped by default.
     pub load: LoadMode,
-    /// Whether the weights are copied into the kernels' layout; by default as many as memory allows.
+    /// Whether and when the weights are copied into the kernels' layout; by default as many as memory allows, while the
+    /// first tokens are computed.
     pub repack: Repack,
     /// Which kernels run: `scalar`, `avx2`, `avx512`, `neon`, `neon-dotprod` or `neon-i8mm`. `None` takes the environment
     /// variable `R1_KERNELS` where it is set, else the fastest that this processor has. The choice changes the speed,
@@ -205,10 +210,25 @@ impl Model {
         self.inner.repack
     }
 
-    /// Memory that the weights take, in bytes: those repacked for the CPU (none where they stay in the file,
-    /// [`Repack::Off`]) and those on devices.
+    /// Copies at once what [`Repack::Lazy`] (the default where memory allows) has left for later passes, on all
+    /// processors: for hosts that have time before the first prompt, and for measurements. Sessions may use the model
+    /// meanwhile. Does nothing where nothing waits; weights that memory does not suffice for stay in the file, which is
+    /// no error. `progress` counts bytes of the file.
+    ///
+    /// # Errors
+    /// `Cancelled`, between slices of some megabytes; what is copied by then stays so.
+    pub fn finish_repacking(&self, cancel: &CancelToken, progress: Option<&ProgressFn>) -> Result<()> {
+        let repacking = &self.inner.weights.repacking;
+        if repacking.is_finished() {
+            return Ok(());
+        }
+        repacking.finish(&Team::new(default_threads()), cancel, progress)
+    }
+
+    /// Memory that the weights take, in bytes: those repacked for the CPU, now or later (none where they stay in the
+    /// file, [`Repack::Off`]), and those on devices.
     pub fn weight_bytes(&self) -> usize {
-        self.inner.weights.bytes() + self.placement().iter().map(|(_, _, bytes)| bytes).sum::<usize>()
+        self.inner.weights.bytes + self.placement().iter().map(|(_, _, bytes)| bytes).sum::<usize>()
     }
 
     /// Tokens of a prompt that one forward pass takes by default: 512, or 2048 where GPUs run the model.

@@ -1,8 +1,8 @@
 //! Projections: rows of activations times weight matrices that share them.
 
-use super::runner::rows_of_task;
+use super::runner::{Pass, rows_of_task};
 use crate::weights::Linear;
-use r1_kernels::{ActivationKind, Activations, Isa, Job, Team, matmul_group, ops};
+use r1_kernels::{ActivationKind, Activations, Isa, Job, Team, matmul_best, matmul_group, ops};
 
 /// The forms of activations, in the order of a [`Projector`]'s buffers.
 const KINDS: [ActivationKind; 3] = [ActivationKind::F32, ActivationKind::Q8x32, ActivationKind::Q8x256];
@@ -29,21 +29,33 @@ pub(super) struct Routed<'a> {
     pub(super) outputs: Vec<(&'a Linear, &'a mut [f32])>,
 }
 
+/// What is projected.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// Rows of so many values.
+    Plain(&'a [f32], usize),
+    /// The RMS norms, with these weights, of rows that are as long. They are quantised as they come and never written.
+    Normed(&'a [f32], &'a [f32]),
+}
+
+impl Rows<'_> {
+    fn quantise(self, pass: &Pass<'_>, kind: ActivationKind, to: &mut Activations) {
+        match self {
+            Rows::Plain(xs, len) => to.quantize(pass.isa, pass.team, kind, len, xs),
+            Rows::Normed(xs, weight) => to.quantize_norm(pass.isa, pass.team, kind, xs, weight, pass.norm_eps),
+        }
+    }
+}
+
 impl Projector {
-    /// For each of `outputs`: `out[row] = matrix * xs[row] + bias`, with `xs` `[row][len]` and `out` `[row][outputs]`.
-    pub(super) fn project(
-        &mut self,
-        isa: Isa,
-        team: &Team,
-        xs: &[f32],
-        len: usize,
-        outputs: &mut [(&Linear, &mut [f32])],
-    ) {
+    /// For each of `outputs`: `out[row] = matrix * xs[row] + bias`, with `out` `[row][outputs]`.
+    pub(super) fn project(&mut self, pass: &Pass<'_>, xs: Rows<'_>, outputs: &mut [(&Linear, &mut [f32])]) {
+        let (isa, team) = (pass.isa, pass.team);
         for (kind, quantised) in KINDS.into_iter().zip(&mut self.quantised) {
             if outputs.iter().all(|(linear, _)| linear.matrix.format().activation() != kind) {
                 continue;
             }
-            quantised.quantize(isa, team, kind, len, xs);
+            xs.quantise(pass, kind, quantised);
             let mut jobs: Vec<Job<'_>> = outputs
                 .iter_mut()
                 .filter(|(linear, _)| linear.matrix.format().activation() == kind)
@@ -52,6 +64,17 @@ impl Projector {
             matmul_group(isa, team, &mut jobs);
         }
         outputs.iter_mut().for_each(|(linear, out)| add_bias(isa, team, linear, out));
+    }
+
+    /// For every row of `xs` the output of `linear` with the greatest value, and that value; the first of equal ones.
+    /// `None` for rows that have none above minus infinity.
+    pub(super) fn best(&mut self, pass: &Pass<'_>, xs: Rows<'_>, linear: &Linear) -> Vec<Option<(u32, f32)>> {
+        let wanted = linear.matrix.format().activation();
+        let buffers = KINDS.into_iter().zip(&mut self.quantised).find(|(kind, _)| *kind == wanted);
+        let Some((kind, quantised)) = buffers else { return Vec::new() };
+        xs.quantise(pass, kind, quantised);
+        let bests = matmul_best(pass.isa, pass.team, &linear.matrix, quantised);
+        bests.into_iter().map(|best| best.map(|(row, value)| (row as u32, value))).collect()
     }
 
     /// Every projection of `routed` in one parallel region (one for each kind of activations). Neighbours with the same

@@ -1,12 +1,16 @@
 //! The forward pass: new tokens of one or many sequences in, logits out.
 
+use std::time::Instant;
+
 use super::Model;
 use super::attention::{self, AttentionScratch};
 use super::feed_forward::{self, FeedForwardScratch};
+use super::head::{Answers, Head};
 use super::project::Projector;
 use crate::cache::KvCache;
 use crate::cancel::{CancelToken, cancelled};
 use crate::device::default_threads;
+use crate::sampler::Scores;
 use crate::threads::Threads;
 use crate::{Error, ErrorKind, Result};
 use r1_kernels::{Isa, Team, ThreadStart, ops};
@@ -18,18 +22,21 @@ pub struct Step<'a> {
     pub cache: &'a mut KvCache,
     /// At least one token.
     pub tokens: &'a [u32],
-    /// Which positions' logits are wanted.
+    /// What is wanted of it besides.
     pub wanted: Wanted,
 }
 
-/// The positions of a [`Step`] whose logits are computed.
+/// What is wanted of a [`Step`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// None: the step only fills the cache.
+    /// Nothing: the step only fills the cache.
     None,
-    /// The last position's.
+    /// The token with the last position's highest logit, for greedy choices: [`Runner::best`] has it. Costs less than
+    /// [`Wanted::Last`].
+    Best,
+    /// The last position's logits.
     Last,
-    /// Every position's.
+    /// Every position's logits.
     All,
 }
 
@@ -56,17 +63,18 @@ struct Buffers {
     positions: Vec<usize>,
     /// Bytes of one embedding row.
     embedding: Vec<u8>,
-    /// Indices of the rows whose logits are wanted.
+    /// Indices of the rows of which anything is wanted.
     wanted: Vec<usize>,
     /// The residual stream, `[row][embedding_length]`.
     residual: Vec<f32>,
-    /// A block's normed input or its output, `[row][embedding_length]`.
-    normed: Vec<f32>,
+    /// A block's output, `[row][embedding_length]`.
+    output: Vec<f32>,
     rotations: Vec<Rotations>,
     projector: Projector,
     attention: AttentionScratch,
     feed_forward: FeedForwardScratch,
-    logits: Vec<f32>,
+    head: Head,
+    answers: Answers,
 }
 
 /// Cosines and sines of every row for one rope variant, `[row][n_rot / 2]` each.
@@ -120,7 +128,7 @@ impl Runner {
     }
 
     /// Runs `steps` as one batch and returns the wanted logits as `[row][vocabulary]`, in the order of the steps and
-    /// their positions.
+    /// their positions. Steps that want their best token have no row among them.
     ///
     /// # Errors
     /// `Argument` for an empty step, a token outside the vocabulary or another model's cache, `ContextFull` where a cache
@@ -128,7 +136,9 @@ impl Runner {
     pub fn run(&mut self, steps: &mut [Step<'_>]) -> Result<&[f32]> {
         self.team.take_dropped();
         self.cancel.check()?;
+        self.buffers.answers.begin(&[]);
         self.buffers.collect_rows(steps, self.model.inner.weights.embedding.rows())?;
+        self.model.inner.weights.repacking.keep_up(&self.team);
         #[cfg(feature = "ggml")]
         {
             if let Some(devices) = self.model.inner.devices.clone() {
@@ -138,36 +148,57 @@ impl Runner {
                 return Err(Error::new(ErrorKind::Argument, "the cache was filled by another model"));
             }
         }
+        let start = Instant::now();
         self.run_layers(steps)?;
         let Runner { model, team, buffers, .. } = self;
+        let Buffers { positions, residual, projector, head, answers, .. } = buffers;
         let inner = &*model.inner;
-        let (config, weights) = (&inner.config, &inner.weights);
-        let width = config.embedding_length;
-        let pass = Pass { isa: inner.isa, team, positions: &buffers.positions, norm_eps: config.norm_eps, width };
-        let vocabulary = config.vocabulary;
-        let count = buffers.wanted.len();
-        buffers.logits.resize(count * vocabulary, 0.0);
-        if let (Some(output), true) = (&weights.output, count > 0) {
-            norm_rows(&pass, &buffers.residual, &weights.output_norm, &mut buffers.normed);
-            buffers.projector.project(
-                pass.isa,
-                team,
-                &buffers.normed[..count * width],
-                width,
-                &mut [(output, &mut buffers.logits)],
-            );
-            if let Some(cap) = config.logit_soft_cap {
-                ops::soft_cap(pass.isa, &mut buffers.logits, cap);
-            }
-        }
+        let config = &inner.config;
+        let pass = Pass { isa: inner.isa, team, positions, norm_eps: config.norm_eps, width: config.embedding_length };
+        answers.begin(steps);
+        head.run(&pass, config, &inner.weights, projector, residual, answers);
         // Nothing counts that was computed while tasks were dropped, even if the flag is down again by now.
         if team.take_dropped() {
+            answers.begin(&[]);
             return Err(cancelled());
         }
         for step in steps {
             step.cache.commit(step.tokens.len());
         }
-        Ok(&buffers.logits)
+        inner.weights.repacking.pass_took(start.elapsed());
+        Ok(head.first(answers.whole(), config.vocabulary))
+    }
+
+    /// The token with the highest logit of a step of the last run that wanted [`Wanted::Best`], and that logit. Of equal
+    /// ones it is the lowest token; a logit that is not a number counts as minus infinity. `None` where no logit is
+    /// above minus infinity, and for steps that wanted something else.
+    pub fn best(&self, step: usize) -> Option<(u32, f32)> {
+        self.buffers.answers.best(step).first().copied()
+    }
+
+    /// What the last run gave for a step.
+    pub(crate) fn scores(&mut self, step: usize) -> StepScores<'_> {
+        StepScores { runner: self, step }
+    }
+
+    /// All logits of the last position of a step of the last run, for steps that wanted [`Wanted::Best`] (or
+    /// [`Wanted::Last`]): computed or fetched only now, where they have not been before.
+    ///
+    /// # Errors
+    /// `Argument` for other steps, and where the last run failed; `Cancelled`.
+    pub fn logits(&mut self, step: usize) -> Result<&[f32]> {
+        let what = "the last run computed no logits for that step";
+        let row = self.buffers.answers.place(step).ok_or_else(|| Error::new(ErrorKind::Argument, what))?;
+        #[cfg(feature = "ggml")]
+        if let Some(engine) = &mut self.engine {
+            return engine.logits(row);
+        }
+        let Runner { model, team, buffers, .. } = self;
+        let Buffers { positions, projector, head, .. } = buffers;
+        let inner = &*model.inner;
+        let config = &inner.config;
+        let pass = Pass { isa: inner.isa, team, positions, norm_eps: config.norm_eps, width: config.embedding_length };
+        head.row(row, &pass, config, &inner.weights, projector)
     }
 
     /// As [`Runner::run`], with the later layers on devices.
@@ -177,6 +208,7 @@ impl Runner {
         devices: &std::sync::Arc<crate::ggml::DeviceModel>,
         steps: &mut [Step<'_>],
     ) -> Result<&[f32]> {
+        let start = Instant::now();
         for step in steps.iter_mut() {
             self.model.check_cache(step.cache.kind())?;
             step.cache.check_room(step.tokens.len())?;
@@ -192,12 +224,19 @@ impl Runner {
         }
         let engine = match &mut self.engine {
             Some(engine) => engine,
-            none => none.insert(crate::ggml::Engine::new(devices, self.team.threads())?),
+            none => none.insert(crate::ggml::Engine::new(devices)?),
         };
-        let logits = engine.run(steps, &self.buffers.residual, &self.cancel)?;
+        let Buffers { residual, answers, .. } = &mut self.buffers;
+        answers.begin(steps);
+        let run = engine.run(steps, residual, answers, &self.cancel);
+        if run.is_err() {
+            answers.begin(&[]);
+        }
+        let logits = run?;
         for step in steps {
             step.cache.commit(step.tokens.len());
         }
+        self.model.inner.weights.repacking.pass_took(start.elapsed());
         Ok(logits)
     }
 
@@ -215,7 +254,6 @@ impl Runner {
         let pass = Pass { isa: inner.isa, team, positions: &positions, norm_eps: config.norm_eps, width };
 
         buffers.residual.resize(positions.len() * width, 0.0);
-        buffers.normed.resize(positions.len() * width, 0.0);
         let tokens = steps.iter().flat_map(|s| s.tokens.iter().copied());
         for (token, out) in tokens.zip(buffers.residual.chunks_exact_mut(width)) {
             weights.embedding.row(token, &mut buffers.embedding, out)?;
@@ -243,7 +281,7 @@ impl Runner {
                 &mut buffers.projector,
                 &mut buffers.attention,
                 &mut buffers.residual,
-                &mut buffers.normed,
+                &mut buffers.output,
             );
             if let Some(wanted) = wanted {
                 keep_rows(&mut buffers.residual, wanted, width);
@@ -256,13 +294,29 @@ impl Runner {
                     &mut buffers.projector,
                     &mut buffers.feed_forward,
                     &mut buffers.residual,
-                    &mut buffers.normed,
+                    &mut buffers.output,
                 );
             }
         }
 
         buffers.positions = positions;
         Ok(())
+    }
+}
+
+/// What a run gave for one of its steps.
+pub(crate) struct StepScores<'a> {
+    runner: &'a mut Runner,
+    step: usize,
+}
+
+impl Scores for StepScores<'_> {
+    fn top(&self) -> &[(u32, f32)] {
+        self.runner.buffers.answers.best(self.step)
+    }
+
+    fn all(&mut self) -> Result<&[f32]> {
+        self.runner.logits(self.step)
     }
 }
 
@@ -286,7 +340,7 @@ impl Buffers {
             self.positions.extend(first..first + count);
             match step.wanted {
                 Wanted::None => {}
-                Wanted::Last => self.wanted.push(start + count - 1),
+                Wanted::Best | Wanted::Last => self.wanted.push(start + count - 1),
                 Wanted::All => self.wanted.extend(start..start + count),
             }
         }

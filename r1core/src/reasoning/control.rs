@@ -484,6 +484,11 @@ impl ThinkControl {
         Steer { forbid: self.masks.thinking(stays, ends), raise, ..self.masks.keep() }
     }
 
+    /// Whether a step that is sampled now may wish for more than to forbid tokens.
+    pub(crate) fn may_raise(&self) -> bool {
+        self.options.ramp.is_some() && self.machine.phase() == Phase::Thinking
+    }
+
     /// Whether no further thought may begin.
     fn is_spent(&self) -> bool {
         let blocks = self.machine.blocks() as usize;

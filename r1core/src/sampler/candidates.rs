@@ -25,7 +25,7 @@ impl Candidate {
 }
 
 /// The first largest logit; `None` when there is none above minus infinity. NaN never wins.
-pub(super) fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
+pub(crate) fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
     let best = ops::argmax(Isa::detect(), logits);
     logits.get(best).filter(|max| **max > f32::NEG_INFINITY).map(|max| (best as u32, *max))
 }

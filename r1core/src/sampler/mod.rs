@@ -17,15 +17,18 @@ mod min_p;
 mod options;
 mod penalties;
 mod random;
+mod scores;
 mod steer;
 mod top_k;
 mod top_p;
 
+pub(crate) use candidates::argmax;
 pub use distribution::log_prob;
 pub use mask::TokenMask;
 pub use options::SamplerOptions;
 pub(crate) use random::bits;
 pub use random::uniform;
+pub(crate) use scores::Scores;
 pub use steer::{Raise, Steer};
 
 use crate::{Error, ErrorKind, Result};
@@ -40,6 +43,12 @@ pub struct Sampled {
     pub id: u32,
     /// Its natural log-probability under the *unmodified* distribution (temperature 1, no bias, no penalty, no cut).
     pub logprob: f32,
+}
+
+/// A drawn token, and the highest logit where the logits were taken as they are.
+struct Drawn {
+    id: u32,
+    max: Option<f32>,
 }
 
 /// Draws tokens from logits. Keeps its buffers, so a step allocates nothing once they have grown.
@@ -90,13 +99,21 @@ impl Sampler {
     /// # Errors
     /// As [`sample`](Self::sample); [`ErrorKind::State`] also where no token that the mask allows is possible.
     pub fn sample_steered(&mut self, logits: &[f32], position: u64, steer: Steer<'_>) -> Result<Sampled> {
+        let Drawn { id, max } = self.draw(logits, position, steer)?;
+        let normaliser = max.map_or_else(|| Normaliser::of(logits), |max| Normaliser::below(logits, max));
+        let logprob = logits.get(id as usize).map_or(f32::NEG_INFINITY, |logit| normaliser.logprob(*logit));
+        Ok(Sampled { id, logprob })
+    }
+
+    /// Draws the token for `position`.
+    fn draw(&mut self, logits: &[f32], position: u64, steer: Steer<'_>) -> Result<Drawn> {
         let Self { options, history, edited, candidates } = self;
         let limited = options.top_k > 0 && (options.top_k as usize) < logits.len();
         let mut top = candidates::argmax(logits);
         // Forbidding tokens that would not come anyway must not cost a copy of the logits.
         let steers = !steer.is_empty() && (limited || top.is_none_or(|(best, _)| !steer.spares(best)));
-        let edits = options.edits_logits(history) || steer.mask.is_some();
-        let effective = if edits || steers {
+        let edits = options.edits_logits(history) || steer.mask.is_some() || steers;
+        let effective = if edits {
             steer.copy(logits, edited);
             bias::apply(edited, &options.logit_bias)?;
             penalties::apply(edited, history, options);
@@ -123,9 +140,7 @@ impl Sampler {
             min_p::cut(candidates, options.min_p);
             draw::pick(candidates, random::bits(options.seed, position)).unwrap_or(best)
         };
-        let normaliser = if edits || steers { Normaliser::of(logits) } else { Normaliser::below(logits, max) };
-        let logprob = logits.get(id as usize).map_or(f32::NEG_INFINITY, |logit| normaliser.logprob(*logit));
-        Ok(Sampled { id, logprob })
+        Ok(Drawn { id, max: (!edits).then_some(max) })
     }
 
     /// Enters a token into the penalty history. Tokens that were forced rather than chosen should stay out of it.

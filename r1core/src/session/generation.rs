@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::sequencer::{Next, Sequencer};
-use super::{Event, Finish, GenerateOptions, Session};
+use super::{Event, Finish, GenerateOptions, Session, SessionScores, no_logits};
 use crate::reasoning::ThinkHandle;
 use crate::{ErrorKind, Result};
 
@@ -57,8 +57,8 @@ impl Input {
     /// # Errors
     /// As [`GenerationState::new`].
     pub(super) fn append(session: &Session, prompt: &[u32]) -> Result<(Input, String)> {
-        if prompt.is_empty() {
-            session.logits()?;
+        if prompt.is_empty() && !session.sequence.outlook().is_known() {
+            return Err(no_logits());
         }
         session.check_room(session.tokens().len(), prompt.len())?;
         // The host wrote this prompt, so its last tokens are the generation prompt.
@@ -140,8 +140,8 @@ impl GenerationState {
         }
         session.cancel_token().check()?;
         let position = session.tokens().len();
-        match self.sequencer.next(session.logits()?, position)? {
-            Next::Run(tokens) => session.append(tokens),
+        match self.sequencer.next(&mut SessionScores(session), position)? {
+            Next::Run(tokens, wanted) => session.append(tokens, wanted),
             Next::End => Ok(()),
         }
     }

@@ -26,8 +26,9 @@ pub use vote::{
 
 use crate::cache::{CacheType, KvCache};
 use crate::cancel::CancelToken;
-use crate::model::{Model, Runner, Wanted};
+use crate::model::{Model, Runner, Step, Wanted};
 use crate::progress::{ProgressFn, Stage};
+use crate::sampler::Scores;
 use crate::speculation::{Drafter, Guesses, Speculation, Suffixes};
 use crate::threads::Threads;
 use crate::{Error, ErrorKind, Result};
@@ -164,8 +165,8 @@ impl Session {
         while done < tokens.len() {
             let end = (done + self.prefill_chunk).min(tokens.len());
             let wanted = if end == tokens.len() { Wanted::Last } else { Wanted::None };
-            self.sequence.expect(&tokens[done..end]);
-            self.pass(wanted)?;
+            self.sequence.expect(&tokens[done..end], wanted);
+            self.pass()?;
             done = end;
             if let Some(progress) = &self.progress {
                 progress.report(Stage::Prefill, done as u64, total);
@@ -193,15 +194,30 @@ impl Session {
         self.sequence.truncate(len);
     }
 
-    /// The logits after the last token, one for each vocabulary entry.
+    /// The logits after the last token, one for each vocabulary entry. Greedy generations leave those that nobody needed
+    /// out: they are computed here then, which costs a token at most.
     ///
     /// # Errors
-    /// `State` before the first prefill and after [`Session::truncate`].
-    pub fn logits(&self) -> Result<&[f32]> {
-        self.sequence.logits().ok_or_else(|| {
-            Error::new(ErrorKind::State, "there are no logits before a prompt")
-                .remedy("append at least one token with prefill first")
-        })
+    /// `State` before the first prefill and after [`Session::truncate`]; `OutOfMemory` and `Cancelled` where they have to
+    /// be computed.
+    pub fn logits(&mut self) -> Result<&[f32]> {
+        if !self.sequence.outlook().top().is_empty() {
+            self.complete()?;
+        }
+        self.sequence.outlook().logits().ok_or_else(no_logits)
+    }
+
+    /// Makes all logits after the last token known, where the highest of them are.
+    fn complete(&mut self) -> Result<()> {
+        if let Ok(row) = self.runner.logits(0) {
+            self.sequence.keep(row);
+            return Ok(());
+        }
+        // The run was another session's, of which this is a fork, or was followed by one that failed.
+        let Some((last, mut cache)) = self.sequence.last() else { return Err(no_logits()) };
+        let step = Step { cache: &mut cache, tokens: &[last], wanted: Wanted::Last };
+        self.sequence.keep(self.runner.run(&mut [step])?);
+        Ok(())
     }
 
     /// What guessing tokens ahead came to so far; see [`SessionOptions::speculation`].
@@ -247,28 +263,50 @@ impl Session {
         .remedy("open the session with a larger context or shorten the prompt"))
     }
 
-    /// Appends tokens that a generation chose; there is room for them. Computes nothing where they were guessed.
-    fn append(&mut self, chosen: &[u32]) -> Result<()> {
+    /// Appends tokens that a generation chose, and of whose last position it wants so much; there is room for them.
+    /// Computes nothing where they were guessed.
+    fn append(&mut self, chosen: &[u32], wanted: Wanted) -> Result<()> {
         let rest = self.sequence.take(chosen);
         for chunk in rest.chunks(self.prefill_chunk) {
-            self.sequence.expect(chunk);
+            self.sequence.expect(chunk, wanted);
             // Forced tokens come many at a time, and logits are wanted after the last of them only.
             if let (Some(drafter), 1) = (&mut self.drafter, rest.len()) {
                 pass::guess(drafter, &mut self.texts, std::iter::once(&mut self.sequence));
             }
-            self.pass(Wanted::Last)?;
+            self.pass()?;
         }
         Ok(())
     }
 
     /// Runs what the sequence reads next.
-    fn pass(&mut self, wanted: Wanted) -> Result<()> {
-        let vocabulary = self.model().config().vocabulary;
-        let one = std::iter::once(&mut self.sequence);
-        let logits = pass::run(&mut self.runner, self.drafter.as_mut(), one, wanted)?;
-        if let Some(row) = self.sequence.read(logits, vocabulary) {
-            self.sequence.keep(row);
+    fn pass(&mut self) -> Result<()> {
+        let Session { runner, sequence, drafter, .. } = self;
+        pass::run(runner, drafter.as_mut(), std::iter::once(&mut *sequence))?;
+        // A vote may use the runner before anybody looks.
+        let Some(step) = sequence.scored_step() else { return Ok(()) };
+        if let Some(best) = runner.best(step) {
+            sequence.keep_top(&[best]);
+        } else if let Ok(row) = runner.logits(step) {
+            sequence.keep(row);
         }
         Ok(())
     }
+}
+
+/// The scores after a session's last token.
+struct SessionScores<'a>(&'a mut Session);
+
+impl Scores for SessionScores<'_> {
+    fn top(&self) -> &[(u32, f32)] {
+        self.0.sequence.outlook().top()
+    }
+
+    fn all(&mut self) -> Result<&[f32]> {
+        self.0.logits()
+    }
+}
+
+fn no_logits() -> Error {
+    Error::new(ErrorKind::State, "there are no logits before a prompt")
+        .remedy("append at least one token with prefill first")
 }

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use crate::speculation::{Draft, Outcome};
 
 /// The logits after a sequence's last token, and after tokens beyond it that the model has read ahead: guesses, and in a
-/// vote tokens that were foreseen.
+/// vote tokens that were foreseen. Or the highest logits after the last token alone.
 #[derive(Debug, Default)]
 pub(super) struct Outlook {
     /// The logits after the last token and after each one of `ahead`; empty where nothing is known.
     rows: VecDeque<Vec<f32>>,
+    /// The highest logits where `rows` is empty, with their tokens, the highest first.
+    top: Vec<(u32, f32)>,
     ahead: VecDeque<u32>,
     /// Tokens at the front of `ahead` that were foreseen. The others are the latest guesses.
     foreseen: usize,
@@ -28,6 +30,16 @@ impl Outlook {
         self.rows.front().map(Vec::as_slice)
     }
 
+    /// The highest logits after the sequence's last token, where no others are known.
+    pub(super) fn top(&self) -> &[(u32, f32)] {
+        &self.top
+    }
+
+    /// Whether anything is known.
+    pub(super) fn is_known(&self) -> bool {
+        !self.top.is_empty() || !self.rows.is_empty()
+    }
+
     /// Tokens that the model has read ahead.
     pub(super) fn ahead(&self) -> &VecDeque<u32> {
         &self.ahead
@@ -37,6 +49,12 @@ impl Outlook {
     pub(super) fn set(&mut self, row: &[f32]) {
         self.clear();
         self.push(row);
+    }
+
+    /// Replaces everything by the highest logits after the last token.
+    pub(super) fn set_top(&mut self, top: &[(u32, f32)]) {
+        self.clear();
+        self.top.extend_from_slice(top);
     }
 
     /// Adds a token that the model has read behind all others, and the logits after it.
@@ -106,13 +124,15 @@ impl Outlook {
     /// Nothing is known any more.
     pub(super) fn clear(&mut self) {
         self.cut(0);
+        self.top.clear();
         let row = self.rows.pop_front();
         self.recycle(row);
     }
 
-    /// The logits after the last token alone.
+    /// What is known after the last token alone.
     pub(super) fn without_ahead(&self) -> Outlook {
-        Outlook { rows: self.rows.front().cloned().into_iter().collect(), ..Outlook::default() }
+        let rows = self.rows.front().cloned().into_iter().collect();
+        Outlook { rows, top: self.top.clone(), ..Outlook::default() }
     }
 
     /// Keeps `ahead` tokens that were read ahead.

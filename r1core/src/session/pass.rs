@@ -34,23 +34,25 @@ pub(super) fn guess<'s>(
     }
 }
 
-/// Runs what `sequences` read next as one batch, and returns [`Sequence::rows`] rows of logits for each, where `wanted` is
-/// that of the last token.
-pub(super) fn run<'r, 's>(
-    runner: &'r mut Runner,
+/// Runs what `sequences` read next as one batch, and tells each of them.
+pub(super) fn run<'s>(
+    runner: &mut Runner,
     drafter: Option<&mut Drafter>,
     sequences: impl Iterator<Item = &'s mut Sequence>,
-    wanted: Wanted,
-) -> Result<&'r [f32]> {
+) -> Result<()> {
     let vocabulary = runner.model().config().vocabulary;
-    let mut steps: Vec<_> =
-        sequences.filter(|sequence| sequence.columns() > 0).map(|sequence| sequence.step(wanted)).collect();
-    let columns: usize = steps.iter().map(|step| step.tokens.len()).sum();
+    let mut sequences: Vec<_> = sequences.filter(|sequence| sequence.columns() > 0).collect();
+    let columns = sequences.iter().map(|sequence| sequence.columns()).sum();
+    let mut steps: Vec<_> = sequences.iter_mut().map(|sequence| sequence.step()).collect();
+    let answered = steps.iter().all(|step| step.tokens.len() == 1 || step.wanted == Wanted::All);
     let start = Instant::now();
-    let logits = runner.run(&mut steps)?;
-    // What is read without logits takes less.
-    if let (Some(drafter), true) = (drafter, logits.len() == columns * vocabulary) {
+    let mut logits = runner.run(&mut steps)?;
+    // What is read without an answer takes less.
+    if let (Some(drafter), true) = (drafter, answered) {
         drafter.timed(columns, start.elapsed());
     }
-    Ok(logits)
+    for (step, sequence) in sequences.iter_mut().enumerate() {
+        sequence.read(step, &mut logits, vocabulary);
+    }
+    Ok(())
 }

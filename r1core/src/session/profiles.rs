@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::reasoning::Phase;
-use crate::sampler::{Sampled, Sampler, SamplerOptions, Steer};
+use crate::sampler::{Sampler, SamplerOptions, Scores, Steer};
 
 /// The samplers of one sequence.
 #[derive(Debug)]
@@ -20,15 +20,29 @@ impl Profiles {
         Ok(Self { thinking: Sampler::new(thinking.clone())?, answering, inside: false })
     }
 
-    /// Draws the token for `position`.
-    pub(super) fn sample(&mut self, phase: Phase, logits: &[f32], position: u64, steer: Steer<'_>) -> Result<Sampled> {
+    /// Chooses the token for `position`.
+    pub(super) fn choose(
+        &mut self,
+        phase: Phase,
+        scores: &mut dyn Scores,
+        position: u64,
+        steer: Steer<'_>,
+    ) -> Result<u32> {
         let inside = phase == Phase::Thinking;
         if inside != self.inside {
             // What was thought must not be penalised when it is said.
             self.inside = inside;
             self.current().reset();
         }
-        self.current().sample_steered(logits, position, steer)
+        self.current().choose(scores, position, steer)
+    }
+
+    /// Whether the best token is likely to be all that a choice in `phase` needs.
+    pub(super) fn is_greedy(&self, phase: Phase) -> bool {
+        match &self.answering {
+            Some(answering) if phase != Phase::Thinking => answering.is_greedy(),
+            _ => self.thinking.is_greedy(),
+        }
     }
 
     /// The token that [`Profiles::sample`] will most likely draw for a later `position`. Changes nothing.

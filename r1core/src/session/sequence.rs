@@ -21,6 +21,10 @@ pub(super) struct Sequence {
     /// What the next pass reads, guesses last.
     next: Vec<u32>,
     guesses: usize,
+    /// What is wanted of the last token that was chosen.
+    wanted: Wanted,
+    /// The step of the runner's last run whose scores are those after the last token, where `outlook` has none.
+    step: Option<usize>,
     /// The next pass reads on behind what was read ahead, not behind `tokens`.
     leads: bool,
     /// The sequence's number among the texts that are searched for guesses.
@@ -39,6 +43,8 @@ impl Sequence {
             outlook: Outlook::default(),
             next: Vec::new(),
             guesses: 0,
+            wanted: Wanted::Last,
+            step: None,
             leads: false,
             text,
         }
@@ -49,7 +55,7 @@ impl Sequence {
         let mut cache = self.cache.fork();
         cache.truncate(self.position());
         let (tokens, outlook) = (self.tokens.clone(), self.outlook.without_ahead());
-        Sequence { cache, tokens, outlook, next: Vec::new(), guesses: 0, leads: false, ..*self }
+        Sequence { cache, tokens, outlook, next: Vec::new(), guesses: 0, step: None, leads: false, ..*self }
     }
 
     pub(super) fn cache(&self) -> &KvCache {
@@ -66,9 +72,14 @@ impl Sequence {
         self.start + self.tokens.len()
     }
 
-    /// The logits after them, where they are known.
-    pub(super) fn logits(&self) -> Option<&[f32]> {
-        self.outlook.logits()
+    /// What is known after them.
+    pub(super) fn outlook(&self) -> &Outlook {
+        &self.outlook
+    }
+
+    /// The step of the runner's last run that has the scores after them, where nothing is kept here.
+    pub(super) fn scored_step(&self) -> Option<usize> {
+        self.step
     }
 
     pub(super) fn text(&self) -> usize {
@@ -91,11 +102,12 @@ impl Sequence {
         rest
     }
 
-    /// Has the next pass read `chosen`, and nothing else so far.
-    pub(super) fn expect(&mut self, chosen: &[u32]) {
+    /// Has the next pass read `chosen`, and nothing else so far. So much is wanted of the last of them.
+    pub(super) fn expect(&mut self, chosen: &[u32], wanted: Wanted) {
         self.next.clear();
         self.next.extend_from_slice(chosen);
         (self.guesses, self.leads) = (0, false);
+        (self.wanted, self.step) = (wanted, None);
     }
 
     /// The chosen tokens that the model has not read.
@@ -120,7 +132,7 @@ impl Sequence {
         self.cache.truncate(position + ahead);
         // The last token of a sequence needs no logits.
         if let Some(token) = token.filter(|_| position + ahead + 1 < self.most) {
-            self.expect(&[token]);
+            self.expect(&[token], Wanted::Last);
             self.leads = true;
         }
     }
@@ -130,9 +142,18 @@ impl Sequence {
         self.next.len()
     }
 
-    /// Rows of logits that the next pass gives where the last is wanted of what was chosen.
-    pub(super) fn rows(&self) -> usize {
-        if self.guesses > 0 || self.leads { self.next.len() } else { self.next.len().min(1) }
+    /// Rows of logits that the next pass gives.
+    fn rows(&self) -> usize {
+        match self.wanted() {
+            Wanted::None | Wanted::Best => 0,
+            Wanted::Last => self.next.len().min(1),
+            Wanted::All => self.next.len(),
+        }
+    }
+
+    /// What is wanted of the next pass: all logits where it reads further than what was chosen.
+    fn wanted(&self) -> Wanted {
+        if self.guesses > 0 || self.leads { Wanted::All } else { self.wanted }
     }
 
     /// Guesses that the next pass may read, at most: none where the sequence is ahead, so that its lead stays small, or
@@ -152,44 +173,58 @@ impl Sequence {
         }
     }
 
-    /// What the next pass reads. Logits are wanted as `wanted` says where the pass reads no further than what was chosen.
-    pub(super) fn step(&mut self, wanted: Wanted) -> Step<'_> {
-        let wanted = if self.guesses > 0 || self.leads { Wanted::All } else { wanted };
+    /// What the next pass reads.
+    pub(super) fn step(&mut self) -> Step<'_> {
+        let wanted = self.wanted();
         Step { cache: &mut self.cache, tokens: &self.next, wanted }
     }
 
-    /// Notes that the pass has run. `rows` are the wanted logits, of which those after the last chosen token are returned
-    /// where the pass read nothing further, and otherwise kept.
-    pub(super) fn read<'r>(&mut self, rows: &'r [f32], vocabulary: usize) -> Option<&'r [f32]> {
-        let next = std::mem::take(&mut self.next);
+    /// Notes that the pass has run, with this sequence as its step number `step`. Takes the sequence's rows off the front of
+    /// `logits`, and keeps them where the pass read further than what was chosen.
+    pub(super) fn read(&mut self, step: usize, logits: &mut &[f32], vocabulary: usize) {
+        let (rows, others) = logits.split_at(self.rows() * vocabulary);
+        *logits = others;
         let mut rows = rows.chunks_exact(vocabulary);
-        let mut plain = None;
+        let next = std::mem::take(&mut self.next);
         let (chosen, guesses) = next.split_at(next.len() - self.guesses);
+        let plain = !self.leads && guesses.is_empty();
         if self.leads {
             for (token, row) in chosen.iter().zip(&mut rows) {
                 self.outlook.extend(*token, row, true);
             }
-        } else if !chosen.is_empty() {
+        } else {
             self.tokens.extend_from_slice(chosen);
-            match rows.next() {
-                Some(row) if !guesses.is_empty() => self.outlook.set(row),
-                row => {
-                    self.outlook.clear();
-                    plain = row;
-                }
+            self.outlook.clear();
+            if let (Some(row), false) = (rows.next(), plain) {
+                self.outlook.set(row);
             }
         }
         for (token, row) in guesses.iter().zip(rows) {
             self.outlook.extend(*token, row, false);
         }
         self.next = next;
-        self.expect(&[]);
-        plain
+        self.expect(&[], self.wanted);
+        self.step = plain.then_some(step);
     }
 
     /// Keeps the logits after the last token.
     pub(super) fn keep(&mut self, row: &[f32]) {
         self.outlook.set(row);
+        self.step = None;
+    }
+
+    /// Keeps the highest logits after the last token.
+    pub(super) fn keep_top(&mut self, top: &[(u32, f32)]) {
+        self.outlook.set_top(top);
+        self.step = None;
+    }
+
+    /// The last token, and a cache of all before it: for reading it again.
+    pub(super) fn last(&self) -> Option<(u32, KvCache)> {
+        let last = *self.tokens.last()?;
+        let mut cache = self.cache.fork();
+        cache.truncate(self.position() - 1);
+        Some((last, cache))
     }
 
     /// Takes what was read ahead out of the cache.

@@ -7,9 +7,9 @@ use super::gate::Gate;
 use super::profiles::Profiles;
 use super::text::Text;
 use super::{Done, Event, Finish, GenerateOptions, Provenance, TokenEvent, Usage};
-use crate::model::Model;
+use crate::model::{Model, Wanted};
 use crate::reasoning::{InitialPhase, Phase, Plan, ThinkControl, ThinkHandle, Verdict, Words};
-use crate::sampler::{Sampled, log_prob, top_logprobs};
+use crate::sampler::{Scores, log_prob, top_logprobs};
 use crate::tokenizer::{EncodeOptions, TokenKind, Tokenizer};
 use crate::{Error, Result};
 
@@ -37,8 +37,9 @@ pub(super) struct Sequencer {
 /// What comes after a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next<'a> {
-    /// These tokens go through the model, in one pass: one that was sampled, or several that were forced.
-    Run(&'a [u32]),
+    /// These tokens go through the model, in one pass: one that was sampled, or several that were forced. The next
+    /// decision is likely to need no more of their last position than this.
+    Run(&'a [u32], Wanted),
     /// The sequence has ended.
     End,
 }
@@ -107,8 +108,8 @@ impl Sequencer {
     ///
     /// # Errors
     /// `State` where no token is possible; `Argument` for a bias on a token outside the vocabulary; `Limit` and
-    /// `Internal` where the grammar cannot be followed.
-    pub(super) fn next(&mut self, logits: &[f32], position: usize) -> Result<Next<'_>> {
+    /// `Internal` where the grammar cannot be followed; as [`Scores::all`].
+    pub(super) fn next(&mut self, scores: &mut dyn Scores, position: usize) -> Result<Next<'_>> {
         if self.gate.is_over() {
             return Ok(self.end(Finish::Stop));
         }
@@ -118,20 +119,20 @@ impl Sequencer {
         let full = if position >= self.context { Finish::Context } else { Finish::Length };
         let phase = self.control.machine().phase();
         self.gate.prepare(&self.control)?;
-        let sampled = match self.control.plan() {
-            Plan::Sample(steer) => self.profiles.sample(phase, logits, position as u64, self.gate.steer(steer))?,
-            Plan::Force => return Ok(self.force(logits)),
+        let id = match self.control.plan() {
+            Plan::Sample(steer) => self.profiles.choose(phase, scores, position as u64, self.gate.steer(steer))?,
+            Plan::Force => return self.force(scores),
             Plan::Full => return Ok(self.end(full)),
             Plan::Late => return Ok(self.end(Finish::Deadline)),
         };
-        let bytes = text_of(self.model.tokenizer(), sampled.id);
-        let is_end = self.model.tokenizer().is_end_of_generation(sampled.id) && !self.ignore_end;
-        match self.control.judge(sampled.id, bytes, is_end) {
+        let bytes = text_of(self.model.tokenizer(), id);
+        let is_end = self.model.tokenizer().is_end_of_generation(id) && !self.ignore_end;
+        match self.control.judge(id, bytes, is_end) {
             Verdict::Commit => {}
-            Verdict::Force => return Ok(self.force(logits)),
+            Verdict::Force => return self.force(scores),
             Verdict::End => {
                 if self.tells_end {
-                    note(&mut self.text, self.logprobs, sampled, logits);
+                    note(&mut self.text, self.logprobs, id, scores)?;
                 }
                 self.control.accept_end();
                 return Ok(self.end(Finish::Stop));
@@ -140,18 +141,26 @@ impl Sequencer {
         if position >= self.context {
             return Ok(self.end(Finish::Context));
         }
-        if self.gate.crosses(&self.control, sampled.id, bytes) {
-            return Ok(if self.control.write_tag() { self.force(logits) } else { self.end(full) });
+        if self.gate.crosses(&self.control, id, bytes) {
+            return if self.control.write_tag() { self.force(scores) } else { Ok(self.end(full)) };
         }
-        note(&mut self.text, self.logprobs, sampled, logits);
-        self.profiles.accept(sampled.id);
-        self.gate.accept(&mut self.control, sampled.id, bytes)?;
-        if self.text.push(self.control.accept(sampled.id, bytes)) {
+        note(&mut self.text, self.logprobs, id, scores)?;
+        self.profiles.accept(id);
+        self.gate.accept(&mut self.control, id, bytes)?;
+        if self.text.push(self.control.accept(id, bytes)) {
             return Ok(self.end(Finish::Stop));
         }
         self.run.clear();
-        self.run.push(sampled.id);
-        Ok(Next::Run(&self.run))
+        self.run.push(id);
+        Ok(self.run())
+    }
+
+    /// The tokens in `run`, and what the next decision needs of them.
+    fn run(&self) -> Next<'_> {
+        let phase = self.control.machine().phase();
+        let looks = self.logprobs.is_some() || self.gate.is_shut() || self.control.may_raise();
+        let wanted = if self.profiles.is_greedy(phase) && !looks { Wanted::Best } else { Wanted::Last };
+        Next::Run(&self.run, wanted)
     }
 
     /// The token that [`Sequencer::next`] will most likely choose for `position`, one of those to come, from the logits
@@ -170,8 +179,8 @@ impl Sequencer {
         self.tells_end = true;
     }
 
-    /// Takes the tokens that the controller forces. `logits` are those before the first of them.
-    fn force(&mut self, logits: &[f32]) -> Next<'_> {
+    /// Takes the tokens that the controller forces. `scores` are those before the first of them.
+    fn force(&mut self, scores: &mut dyn Scores) -> Result<Next<'_>> {
         self.run.clear();
         self.run.extend_from_slice(self.control.forced());
         if self.gate.is_in_tag() {
@@ -180,17 +189,20 @@ impl Sequencer {
         self.gate.skip();
         for (i, &id) in self.run.iter().enumerate() {
             if let Some(count) = self.logprobs {
-                let first = i == 0;
-                let (logprob, top) =
-                    if first { (Some(log_prob(logits, id)), top_logprobs(logits, count)) } else { (None, Vec::new()) };
+                let (logprob, top) = if i == 0 {
+                    let logits = scores.all()?;
+                    (Some(log_prob(logits, id)), top_logprobs(logits, count))
+                } else {
+                    (None, Vec::new())
+                };
                 self.text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Forced }));
             }
             let bytes = text_of(self.model.tokenizer(), id);
             if self.text.push(self.control.accept_forced(id, bytes)) {
-                return self.end(Finish::Stop);
+                return Ok(self.end(Finish::Stop));
             }
         }
-        Next::Run(&self.run)
+        Ok(self.run())
     }
 
     /// Ends the sequence: queues what was held back, the counts and the end.
@@ -230,11 +242,13 @@ impl Sequencer {
 }
 
 /// Tells of a token that the model chose, where log-probabilities are wanted.
-fn note(text: &mut Text, logprobs: Option<usize>, sampled: Sampled, logits: &[f32]) {
+fn note(text: &mut Text, logprobs: Option<usize>, id: u32, scores: &mut dyn Scores) -> Result<()> {
     if let Some(count) = logprobs {
-        let (id, logprob, top) = (sampled.id, Some(sampled.logprob), top_logprobs(logits, count));
+        let logits = scores.all()?;
+        let (logprob, top) = (Some(log_prob(logits, id)), top_logprobs(logits, count));
         text.queue(Event::Token(TokenEvent { id, logprob, top, provenance: Provenance::Sampled }));
     }
+    Ok(())
 }
 
 /// The bytes that a token adds to the text. Control tokens have none: tags are known by their tokens.

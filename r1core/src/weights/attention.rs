@@ -163,7 +163,7 @@ impl Loader<'_> {
                 (Format::F32, transpose(rows, cols, &values))
             }
         };
-        let packed = self.packer.pack(format, cols, rows, &bytes, &mut |_| true);
+        let packed = self.packer.pack(&self.team, format, cols, rows, &bytes, &mut |_| true);
         packed.map_err(|error| place(error, tensor))
     }
 }

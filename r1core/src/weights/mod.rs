@@ -4,6 +4,7 @@ mod attention;
 mod embedding;
 mod feed_forward;
 mod repack;
+mod repacking;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use r1_kernels::{Format, Isa, Matrix, Packer, Team};
 pub use repack::Repack;
 use repack::Rows;
 pub(crate) use repack::is_of_experts;
+pub(crate) use repacking::Repacking;
+use repacking::Waiting;
 
 /// All weights of a model.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ pub(crate) struct Weights {
     /// `[vocabulary][embedding_length]`; made from the embedding table where the file has no output of its own. `None`
     /// where a device has it.
     pub(crate) output: Option<Linear>,
+    /// What is packed later.
+    pub(crate) repacking: Repacking,
+    /// Memory that the packed matrices take, those that are packed later too; 0 where all weights stay in the file.
+    pub(crate) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -49,7 +56,8 @@ pub(crate) struct Linear {
 
 impl Weights {
     /// Reads and checks the weights of the first `layers` layers, and the head's where these are all, and repacks them
-    /// where `repack` says so. Reports progress in bytes of the file; stops between groups of rows when `cancel` fires.
+    /// where `repack` says so, now or later. Reports progress in bytes of the file; stops between groups of rows when
+    /// `cancel` fires.
     pub(crate) fn load(
         gguf: &Arc<Gguf>,
         config: &Config,
@@ -64,8 +72,9 @@ impl Weights {
         };
         let (total, packed) = (bytes(&|_| true), bytes(&|tensor| repack.packs(tensor)));
         let team = Team::new(if packed > 0 { default_threads() } else { 1 });
-        let packer = Packer::new(isa, &team, usize::try_from(packed).unwrap_or(usize::MAX));
-        let mut loader = Loader { gguf, packer, repack, cancel, progress, done: 0, total };
+        let packer = Packer::new(isa, usize::try_from(packed).unwrap_or(usize::MAX));
+        let waiting = Vec::new();
+        let mut loader = Loader { gguf, packer, team, repack, cancel, progress, done: 0, total, waiting };
         let d = config.embedding_length;
         let table = loader.tensor("token_embd.weight")?;
         check_shape(table, &[d, config.vocabulary])?;
@@ -93,11 +102,14 @@ impl Weights {
         if let Some(progress) = progress {
             progress.report(Stage::Load, total, total);
         }
-        Ok(Weights { embedding, layers, output_norm, output })
+        let repacking = Repacking::new(gguf, isa, loader.waiting);
+        let mut weights = Weights { embedding, layers, output_norm, output, bytes: repacking.bytes(), repacking };
+        weights.bytes += weights.bytes_now();
+        Ok(weights)
     }
 
-    /// Memory that the packed matrices take, in bytes; 0 for weights that stay in the file.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Memory that the packed matrices take now, in bytes.
+    fn bytes_now(&self) -> usize {
         let linear = |l: &Linear| l.matrix.bytes();
         let layers = self
             .layers
@@ -109,12 +121,14 @@ impl Weights {
 
 struct Loader<'a> {
     gguf: &'a Arc<Gguf>,
-    packer: Packer<'a>,
+    packer: Packer,
+    team: Team,
     repack: Repack,
     cancel: &'a CancelToken,
     progress: Option<&'a ProgressFn>,
     done: u64,
     total: u64,
+    waiting: Vec<Waiting>,
 }
 
 impl<'a> Loader<'a> {
@@ -195,7 +209,9 @@ impl<'a> Loader<'a> {
             }
             !cancel.is_cancelled()
         };
-        let matrix = rows.matrix(&mut self.packer, range, &mut step)?;
+        let first = range.start;
+        let matrix = rows.matrix(&mut self.packer, &self.team, range, &mut step)?;
+        self.waiting.extend(rows.waiting(&matrix, first));
         self.done += bytes(count);
         Ok(matrix)
     }

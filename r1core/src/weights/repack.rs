@@ -1,21 +1,29 @@
 //! Whether weights are copied into the kernels' layout.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::repacking::Waiting;
 use crate::cancel::cancelled;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::{Format, Matrix, PackError, Packer};
+use r1_kernels::{Format, Matrix, PackError, Packer, Team};
 
 /// Where a model's weights live. The choice changes speed and memory, never a bit of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Repack {
-    /// The first of `On`, `AllButExperts` and `Off` whose copies fit into the memory that is free when the model is
-    /// loaded; `On` where the system does not say how much that is (only Linux does, control groups included).
+    /// The first of `Lazy`, `AllButExperts` and `Off` whose copies fit into the memory that is free when the model is
+    /// loaded; `Lazy` where the system does not say how much that is (only Linux does, control groups included).
     #[default]
     Auto,
+    /// As `On`, while the model is in use: it loads at once, the first forward pass runs on the weights as they lie in
+    /// the file, and each later one first copies a part of them, for a quarter of a second or as long as the pass before
+    /// took, until all are copied. [`Model::finish_repacking`](crate::Model::finish_repacking) copies the rest at once.
+    /// Weights that memory turns out not to suffice for stay in the file. With [`LoadMode::Read`](crate::LoadMode::Read),
+    /// which leaves nothing in place to begin with, as `On`.
+    Lazy,
     /// Loading copies every weight into the layout that the kernels like best, on all processors, and lets go of the
     /// file's pages behind it: the fastest, for memory of the size of the file.
     On,
@@ -31,10 +39,10 @@ impl Repack {
     /// What `Auto` stands for with that much memory; the others stand for themselves.
     pub(crate) fn resolve(self, gguf: &Gguf, available: Option<u64>) -> Repack {
         let (Repack::Auto, Some(available)) = (self, available) else {
-            return if self == Repack::Auto { Repack::On } else { self };
+            return if self == Repack::Auto { Repack::Lazy } else { self };
         };
         let fits = |repack: &Repack| repack.bytes(gguf).is_some_and(|bytes| bytes <= available);
-        [Repack::On, Repack::AllButExperts].into_iter().find(fits).unwrap_or(Repack::Off)
+        [Repack::Lazy, Repack::AllButExperts].into_iter().find(fits).unwrap_or(Repack::Off)
     }
 
     /// Memory that the copies take, with an eighth more for the padding of the layout, caches and buffers.
@@ -47,7 +55,7 @@ impl Repack {
     /// Whether the tensor's weights are copied. `Auto` copies.
     pub(super) fn packs(self, tensor: &TensorInfo) -> bool {
         match self {
-            Repack::Auto | Repack::On => true,
+            Repack::Auto | Repack::Lazy | Repack::On => true,
             Repack::AllButExperts => !is_of_experts(tensor),
             Repack::Off => false,
         }
@@ -67,11 +75,13 @@ pub(super) struct Rows<'a> {
     cols: usize,
     row_bytes: usize,
     source: Source<'a>,
+    /// Whether what is in place is to be packed later.
+    lazy: bool,
 }
 
 enum Source<'a> {
     /// To be packed.
-    Bytes(std::borrow::Cow<'a, [u8]>),
+    Bytes(Cow<'a, [u8]>),
     /// All rows in place.
     Matrix(Matrix),
 }
@@ -90,14 +100,25 @@ impl<'a> Rows<'a> {
             let message = format!("rows of {cols} values do not fill whole {} blocks", format.name());
             Error::new(ErrorKind::Malformed, message).tensor(tensor.name())
         })?;
-        let source = if repack.packs(tensor) {
-            Source::Bytes(gguf.data(tensor)?)
-        } else {
-            let (bytes, range) = gguf.shared(tensor)?;
-            let matrix = Matrix::in_place(format, rows, cols, bytes, range);
-            Source::Matrix(matrix.map_err(|error| place(error, tensor))?)
+        let packed = if repack.packs(tensor) { Some(gguf.data(tensor)?) } else { None };
+        let source = match packed {
+            // Bytes that were read are of no use beside their packed form.
+            Some(bytes) if repack != Repack::Lazy || matches!(bytes, Cow::Owned(_)) => Source::Bytes(bytes),
+            _ => {
+                let (bytes, range) = gguf.shared(tensor)?;
+                let matrix = Matrix::in_place(format, rows, cols, bytes, range);
+                Source::Matrix(matrix.map_err(|error| place(error, tensor))?)
+            }
         };
-        Ok(Rows { gguf, tensor, format, cols, row_bytes, source })
+        Ok(Rows { gguf, tensor, format, cols, row_bytes, source, lazy: repack == Repack::Lazy })
+    }
+
+    /// The matrix of the rows from `first` on as one that waits to be packed, where it does.
+    pub(super) fn waiting(&self, matrix: &Matrix, first: usize) -> Option<Waiting> {
+        (self.lazy && !matrix.is_packed()).then(|| {
+            let row_bytes = self.row_bytes as u64;
+            Waiting { matrix: matrix.clone(), tensor: self.tensor.clone(), start: first as u64 * row_bytes, row_bytes }
+        })
     }
 
     /// Bytes of a row in the file.
@@ -108,7 +129,8 @@ impl<'a> Rows<'a> {
     /// The matrix of some of the rows. `progress` is told how many of them are done and says whether to go on.
     pub(super) fn matrix(
         &self,
-        packer: &mut Packer<'_>,
+        packer: &mut Packer,
+        team: &Team,
         rows: Range<usize>,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Matrix> {
@@ -134,7 +156,7 @@ impl<'a> Rows<'a> {
                     progress(done)
                 };
                 match bytes {
-                    Some(bytes) => packer.pack(self.format, rows.len(), self.cols, bytes, &mut step),
+                    Some(bytes) => packer.pack(team, self.format, rows.len(), self.cols, bytes, &mut step),
                     None => Err(shape()),
                 }
             }

@@ -133,6 +133,7 @@ fn run_engines(settings: &Settings, names: &[&str], lanes: &mut [Lane], also: &m
         engine.clear()?;
         compute(&mut **engine, &prompt, BATCH)?;
         compute(&mut **engine, &generated[..generated.len().min(8)], 1)?;
+        engine.settle()?;
         engine.rest();
     }
     for round in 0..settings.rounds {

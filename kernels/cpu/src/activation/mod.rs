@@ -14,6 +14,7 @@ mod neon;
 mod tests;
 
 use crate::isa::{Isa, Level};
+use crate::ops::{rms_scale, scale_by};
 use crate::team::Team;
 
 /// The form of activations that a weight format multiplies with.
@@ -115,6 +116,9 @@ struct Line([u8; 64]);
 /// Fewest values that are worth waking a team for: two microseconds of work.
 const PARALLEL_VALUES: usize = 8192;
 
+/// Normed values that are quantised before the next are normed: whole blocks, in the first-level cache.
+const NORMED: usize = 1024;
+
 /// Values in a task of a team, where a block of every column is not more than that.
 const TASK_VALUES: usize = 4096;
 
@@ -179,27 +183,63 @@ impl Activations {
     pub fn quantize(&mut self, isa: Isa, team: &Team, kind: ActivationKind, len: usize, xs: &[f32]) {
         assert!(len > 0 && xs.len().is_multiple_of(len), "{} activations in columns of {len}", xs.len());
         self.prepare(kind, len, xs.len() / len);
-        match kind {
-            ActivationKind::F32 => self.quantize_as::<f32>(isa, team, xs),
-            ActivationKind::Q8x32 => self.quantize_as::<Q8x32>(isa, team, xs),
-            ActivationKind::Q8x256 => self.quantize_as::<Q8x256>(isa, team, xs),
+        self.quantize_any(isa, team, xs, None);
+    }
+
+    /// As [`quantize`](Self::quantize) of every column's [`rms_norm`](crate::ops::rms_norm), with the same bits; the
+    /// normed columns are not written. A column is as long as `weight`.
+    ///
+    /// # Panics
+    /// As [`quantize`](Self::quantize).
+    pub fn quantize_norm(&mut self, isa: Isa, team: &Team, kind: ActivationKind, xs: &[f32], weight: &[f32], eps: f32) {
+        let len = weight.len();
+        assert!(len > 0 && xs.len().is_multiple_of(len), "{} activations in columns of {len}", xs.len());
+        self.prepare(kind, len, xs.len() / len);
+        let mut scales = vec![0.0; self.columns];
+        let share = if xs.len() < PARALLEL_VALUES { self.columns.max(1) } else { PARALLEL_VALUES.div_ceil(len) };
+        team.for_each_chunk(&mut scales, share, |task, scales| {
+            for (scale, x) in scales.iter_mut().zip(xs[task * share * len..].chunks_exact(len)) {
+                *scale = rms_scale(isa, x, eps);
+            }
+        });
+        self.quantize_any(isa, team, xs, Some((weight, &scales)));
+    }
+
+    fn quantize_any(&mut self, isa: Isa, team: &Team, xs: &[f32], norm: Option<(&[f32], &[f32])>) {
+        match self.kind {
+            ActivationKind::F32 => self.quantize_as::<f32>(isa, team, xs, norm),
+            ActivationKind::Q8x32 => self.quantize_as::<Q8x32>(isa, team, xs, norm),
+            ActivationKind::Q8x256 => self.quantize_as::<Q8x256>(isa, team, xs, norm),
         }
     }
 
-    /// A task is a range of blocks of all columns: what it writes is contiguous.
-    fn quantize_as<T: Element>(&mut self, isa: Isa, team: &Team, xs: &[f32]) {
+    /// A task is a range of blocks of all columns: what it writes is contiguous. `norm` is the weights of a norm and
+    /// each column's scale.
+    fn quantize_as<T: Element>(&mut self, isa: Isa, team: &Team, xs: &[f32], norm: Option<(&[f32], &[f32])>) {
         let Activations { len, columns, .. } = *self;
         let blocks = if columns <= 1 || xs.len() < PARALLEL_VALUES {
             self.blocks()
         } else {
-            // At least a cache line of every column.
-            (TASK_VALUES / columns).max(16).div_ceil(T::LEN)
+            // At least a cache line of every column; more where a norm makes columns expensive to begin.
+            (TASK_VALUES / columns).max(if norm.is_some() { 128 } else { 16 }).div_ceil(T::LEN)
         };
         let write = |task: usize, out: &mut [T]| {
             let start = task * blocks * T::LEN;
             let end = start + out.len() / columns * T::LEN;
-            for (column, x) in xs.chunks_exact(len).enumerate() {
-                T::write(isa, &x[start..end], &mut out[column..], columns);
+            let Some((weight, scales)) = norm else {
+                for (column, x) in xs.chunks_exact(len).enumerate() {
+                    T::write(isa, &x[start..end], &mut out[column..], columns);
+                }
+                return;
+            };
+            let mut normed = [0.0; NORMED];
+            for (column, (x, scale)) in xs.chunks_exact(len).zip(scales).enumerate() {
+                for begin in (start..end).step_by(NORMED) {
+                    let part = begin..end.min(begin + NORMED);
+                    let normed = &mut normed[..part.len()];
+                    scale_by(isa, &x[part.clone()], *scale, &weight[part], normed);
+                    T::write(isa, normed, &mut out[(begin - start) / T::LEN * columns + column..], columns);
+                }
             }
         };
         let out = self.view_mut::<T>();

@@ -39,6 +39,28 @@ fn assert_same_on_every_isa(x: &[f32], what: &str) {
     }
 }
 
+#[test]
+fn a_norm_is_quantised_as_if_it_had_been_written() {
+    let teams = [1, 3].map(Team::new);
+    for (len, columns) in [(32, 1), (256, 3), (768, 1), (1536, 40), (5120, 2), (2304, 9)] {
+        let (xs, weight) = (noise(len * columns, len as u64), noise(len, 5));
+        for kind in KINDS.into_iter().filter(|kind| len % kind.block_len() == 0) {
+            let mut normed = vec![0.0; xs.len()];
+            for (x, out) in xs.chunks(len).zip(normed.chunks_mut(len)) {
+                crate::ops::rms_norm(Isa::SCALAR, x, &weight, 1e-5, out);
+            }
+            let mut expected = Activations::new();
+            expected.quantize(Isa::SCALAR, &teams[0], kind, len, &normed);
+            for (isa, team) in Isa::available().flat_map(|isa| teams.iter().map(move |team| (isa, team))) {
+                let mut found = Activations::new();
+                found.quantize_norm(isa, team, kind, &xs, &weight, 1e-5);
+                assert_eq!((found.len(), found.columns()), (len, columns));
+                assert!(contents(&found) == contents(&expected), "{columns} of {len}: {kind:?} on {}", isa.name());
+            }
+        }
+    }
+}
+
 /// The promises of both kinds of block, for finite values.
 fn check_block(x: &[f32], qs: &[i8], d: f32) -> Result<(), TestCaseError> {
     for (&x, &q) in x.iter().zip(qs) {

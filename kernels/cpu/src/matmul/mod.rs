@@ -29,7 +29,7 @@ pub use definition::dot_row;
 pub use matrix::{Matrix, PackError, SharedBytes};
 pub use packer::Packer;
 
-use plan::Plan;
+use plan::{Plan, Results};
 
 use crate::activation::Activations;
 use crate::isa::Isa;
@@ -66,18 +66,46 @@ pub fn matmul_group(isa: Isa, team: &Team, jobs: &mut [Job<'_>]) {
     let mut tasks = 0;
     for job in jobs {
         let (matrix, x) = (job.matrix, job.x);
-        assert_eq!(x.kind(), matrix.format().activation(), "{matrix:?}: kind of activations");
-        assert_eq!(x.len(), matrix.cols(), "{matrix:?}: activations of a column");
+        check(matrix, x);
         assert_eq!(Some(job.out.len()), matrix.rows().checked_mul(x.columns()), "{matrix:?}: results");
         if x.columns() > 0 {
-            let plan = Plan::new(job, tasks, team.threads());
+            let plan = Plan::new(matrix, x, tasks, team.threads());
             tasks += plan.tasks;
-            plans.push(plan);
+            plans.push((plan, Results::new(job.out)));
         }
     }
     team.run(tasks, |task| {
         // The last plan that begins at or before the task: every plan has tasks, so their beginnings differ.
-        let plan = &plans[plans.partition_point(|plan| plan.begin <= task) - 1];
-        plan.run(isa, task - plan.begin);
+        let (plan, results) = &plans[plans.partition_point(|(plan, _)| plan.begin <= task) - 1];
+        // SAFETY: the size of `job.out` was checked, and a region runs every task once.
+        unsafe { plan.run(isa, task - plan.begin, *results) };
     });
+}
+
+/// For every column of `x` the row of `w` with the greatest product, the first of equal ones, and that product: as the
+/// greatest of [`matmul`]'s results, which are not kept. A NaN never wins; `None` where nothing is above minus infinity.
+///
+/// # Panics
+/// Where `x` is not of the kind `w.format().activation()` and the length `w.cols()`.
+pub fn matmul_best(isa: Isa, team: &Team, w: &Matrix, x: &Activations) -> Vec<Option<(usize, f32)>> {
+    check(w, x);
+    let columns = x.columns();
+    if columns == 0 {
+        return Vec::new();
+    }
+    let plan = Plan::new(w, x, 0, team.threads()).with_whole_rows();
+    let mut bests = vec![(0, f32::NEG_INFINITY); plan.tasks * columns];
+    team.for_each_chunk(&mut bests, columns, |task, best| plan.best(isa, task, best));
+    let best_of = |column| {
+        // In the order of the rows, whoever computed them.
+        let of_tasks = bests[column..].iter().step_by(columns);
+        let best = of_tasks.fold((0, f32::NEG_INFINITY), |best, &next| if next.1 > best.1 { next } else { best });
+        (best.1 > f32::NEG_INFINITY).then_some(best)
+    };
+    (0..columns).map(best_of).collect()
+}
+
+fn check(matrix: &Matrix, x: &Activations) {
+    assert_eq!(x.kind(), matrix.format().activation(), "{matrix:?}: kind of activations");
+    assert_eq!(x.len(), matrix.cols(), "{matrix:?}: activations of a column");
 }

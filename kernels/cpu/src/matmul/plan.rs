@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::Job;
 use super::gather::{Gather, gather};
 use super::kernel::{Weights, tile, tile_width};
 use super::layout::{Line, ROWS, with_packed};
@@ -13,10 +12,13 @@ use super::tile::{COLUMNS, Tile, width};
 use crate::activation::Activations;
 use crate::format::Format;
 use crate::isa::Isa;
+use crate::ops::argmax;
 
 thread_local! {
     /// Where weights in place are packed: a few strips, for as long as the thread lives.
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    /// Results of a task of which only the greatest are wanted: a few thousand at most.
+    static RESULTS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Packed bytes of a strip of weights in place: half of a first-level cache.
@@ -39,7 +41,6 @@ const TASKS_PER_THREAD: usize = 4;
 pub(super) struct Plan<'a> {
     matrix: &'a Matrix,
     x: &'a Activations,
-    out: Out,
     /// Row groups of a task.
     groups: usize,
     /// Columns of a task.
@@ -52,17 +53,33 @@ pub(super) struct Plan<'a> {
     pub(super) begin: usize,
 }
 
-/// Where a job's results go. A task writes the rows and columns of its own only.
+/// Where results go: that of a column and a row to `first[column * rows + row - first_row]`.
+///
+/// # Safety
+/// Whoever has one may write to the rows and columns that it is handed with, and nobody else does meanwhile.
 #[derive(Clone, Copy)]
-struct Out(*mut f32);
+struct Out {
+    first: *mut f32,
+    first_row: usize,
+    rows: usize,
+}
+
+/// The results of a job, all rows and columns. A task writes the rows and columns of its own only.
+#[derive(Clone, Copy)]
+pub(super) struct Results(*mut f32);
 
 // SAFETY: the pointer comes from a unique borrow that outlives the region, and tasks write disjoint elements.
-unsafe impl Sync for Out {}
+unsafe impl Sync for Results {}
+
+impl Results {
+    pub(super) fn new(out: &mut [f32]) -> Results {
+        Results(out.as_mut_ptr())
+    }
+}
 
 impl<'a> Plan<'a> {
     /// The plan of a job with at least one column, for tasks from `begin` on.
-    pub(super) fn new(job: &mut Job<'a>, begin: usize, threads: usize) -> Plan<'a> {
-        let (matrix, x) = (job.matrix, job.x);
+    pub(super) fn new(matrix: &'a Matrix, x: &'a Activations, begin: usize, threads: usize) -> Plan<'a> {
         let columns = x.columns();
         let all = matrix.groups();
         let wanted = if threads == 1 { 1 } else { TASKS_PER_THREAD * threads };
@@ -75,33 +92,75 @@ impl<'a> Plan<'a> {
         let across = if down >= threads { 1 } else { wanted.div_ceil(down).min(tiles) };
         let columns_of_task = tiles.div_ceil(across) * COLUMNS;
         let across = columns.div_ceil(columns_of_task);
-        let out = Out(job.out.as_mut_ptr());
-        Plan { matrix, x, out, groups, columns: columns_of_task, across, tasks: down * across, begin }
+        Plan { matrix, x, groups, columns: columns_of_task, across, tasks: down * across, begin }
+    }
+
+    /// The same with all columns in every task.
+    pub(super) fn with_whole_rows(self) -> Plan<'a> {
+        Plan { columns: self.x.columns(), across: 1, tasks: self.tasks / self.across, ..self }
     }
 
     /// Computes the task's rows and columns; the first task is 0.
-    pub(super) fn run(&self, isa: Isa, task: usize) {
+    ///
+    /// # Safety
+    /// `results` has a value for each row and column of the product, and no task is run twice at once.
+    pub(super) unsafe fn run(&self, isa: Isa, task: usize, results: Results) {
         let (down, across) = (task / self.across, task % self.across);
-        let groups = self.groups * down..self.matrix.groups().min(self.groups * (down + 1));
         let columns = self.columns * across..self.x.columns().min(self.columns * (across + 1));
-        match self.matrix.storage() {
-            Storage::Packed(packed) => {
-                let whole = |group| Weights {
-                    format: self.matrix.format(),
-                    bytes: packed.group(group),
-                    first: 0,
-                    count: self.matrix.blocks(),
-                };
-                self.tiles(isa, groups, columns, whole);
+        let out = Out { first: results.0, first_row: 0, rows: self.matrix.rows() };
+        self.multiply(isa, self.groups_of(down), columns, out);
+    }
+
+    /// The greatest result of each column among the rows of a task, and its row; of equal ones the first. Never a NaN
+    /// where there is something else.
+    pub(super) fn best(&self, isa: Isa, task: usize, best: &mut [(usize, f32)]) {
+        let groups = self.groups_of(task);
+        let first_row = ROWS * groups.start;
+        let rows = self.matrix.rows().min(ROWS * groups.end) - first_row;
+        let wanted = rows * self.x.columns();
+        RESULTS.with_borrow_mut(|results| {
+            results.resize(results.len().max(wanted), 0.0);
+            let results = &mut results[..wanted];
+            self.multiply(isa, groups, 0..self.x.columns(), Out { first: results.as_mut_ptr(), first_row, rows });
+            for (best, column) in best.iter_mut().zip(results.chunks_exact(rows)) {
+                let row = argmax(isa, column);
+                *best = (first_row + row, column[row]);
             }
-            Storage::InPlace(file) => {
-                with_packed!(self.matrix.format(), P => self.run_in_place::<P>(isa, groups, columns, file));
-            }
+        });
+    }
+
+    /// The row groups of the tasks at this height.
+    fn groups_of(&self, down: usize) -> Range<usize> {
+        self.groups * down..self.matrix.groups().min(self.groups * (down + 1))
+    }
+
+    fn multiply(&self, isa: Isa, groups: Range<usize>, columns: Range<usize>, out: Out) {
+        let (packed, file) = match self.matrix.storage() {
+            Storage::Packed(packed) => (Some(packed), None),
+            Storage::InPlace(file) => (file.packed(), Some(file)),
+        };
+        // The rest is in place, also what is being packed meanwhile.
+        let rest = self.matrix.packed_groups().clamp(groups.start, groups.end);
+        if let Some(packed) = packed
+            && groups.start < rest
+        {
+            let whole = |group| Weights {
+                format: self.matrix.format(),
+                bytes: packed.group(group),
+                first: 0,
+                count: self.matrix.blocks(),
+            };
+            self.tiles(isa, groups.start..rest, columns.clone(), whole, out);
+        }
+        if let Some(file) = file
+            && rest < groups.end
+        {
+            with_packed!(self.matrix.format(), P => self.in_place::<P>(isa, rest..groups.end, columns, file, out));
         }
     }
 
     /// Packs a strip of a few row groups at a time into the cache and multiplies it with all columns of the task.
-    fn run_in_place<P: Gather>(&self, isa: Isa, groups: Range<usize>, columns: Range<usize>, file: &FileRows) {
+    fn in_place<P: Gather>(&self, isa: Isa, groups: Range<usize>, columns: Range<usize>, file: &FileRows, out: Out) {
         let (data, blocks) = (file.data(), self.matrix.blocks());
         let blocks_of_strip = (STRIP_BYTES / size_of::<P>()).clamp(1, blocks);
         let lines_of_strip = (blocks_of_strip * size_of::<P>()).div_ceil(size_of::<Line>());
@@ -122,7 +181,7 @@ impl<'a> Plan<'a> {
                         first: strip.start,
                         count: strip.len(),
                     };
-                    self.tiles(isa, groups.clone(), columns.clone(), part);
+                    self.tiles(isa, groups.clone(), columns.clone(), part, out);
                 }
             }
         });
@@ -130,21 +189,27 @@ impl<'a> Plan<'a> {
 
     /// Row groups times columns, tile by tile; `weights` gives those of a group. Weights that do not begin with the
     /// first block go on from the results that are there.
-    fn tiles<'w>(&self, isa: Isa, groups: Range<usize>, columns: Range<usize>, weights: impl Fn(usize) -> Weights<'w>) {
+    fn tiles<'w>(
+        &self,
+        isa: Isa,
+        groups: Range<usize>,
+        columns: Range<usize>,
+        weights: impl Fn(usize) -> Weights<'w>,
+        out: Out,
+    ) {
         let (rows, most) = (self.matrix.rows(), tile_width(isa));
         let mut first = columns.start;
         while first < columns.end {
             let n = width(columns.end - first, most);
             for group in groups.clone() {
                 let live = ROWS.min(rows - ROWS * group);
-                // SAFETY: `out` has a row for each column (asserted by `matmul_group`); this task alone touches these
-                // columns of this row group.
-                let at = |column: usize| unsafe { self.out.0.add(column * rows + ROWS * group) };
+                // SAFETY: `out` has room for these columns of this row group, and this task alone touches it.
+                let at = |column: usize| unsafe { out.first.add(column * out.rows + ROWS * group - out.first_row) };
                 let weights = weights(group);
                 let begun = weights.first > 0;
                 if live == ROWS {
                     // SAFETY: as above; all rows of the group exist.
-                    let mut results = unsafe { Tile::new(at(first), rows, n, begun) };
+                    let mut results = unsafe { Tile::new(at(first), out.rows, n, begun) };
                     results.fetch();
                     tile(isa, weights, self.x, first, n, &mut results);
                 } else {

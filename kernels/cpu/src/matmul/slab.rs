@@ -1,6 +1,8 @@
 //! Memory for packed weights: a few large pieces in huge pages.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -9,24 +11,73 @@ use super::layout::Line;
 /// Bytes of a piece, where enough weights are to come. A piece begins on a huge page; what it holds shares them.
 const PIECE: usize = 256 << 20;
 
-/// A piece of memory. It is written once, from the front, by the one [`Slab`] that made it; what was handed out is read
-/// only from then on.
+/// A piece of memory, which hands out each of its lines once.
 struct Piece(MmapRaw);
 
-/// Lines that a matrix keeps.
-#[derive(Clone)]
+/// Lines that nobody else has: a first part that is written and read only from now on, and the rest, which nobody has
+/// seen. The first part grows.
 pub(super) struct Lines {
     piece: Arc<Piece>,
     first: usize,
     count: usize,
+    written: AtomicUsize,
+    writer: Mutex<()>,
 }
 
 impl Lines {
-    /// The lines.
-    pub(super) fn get(&self) -> &[Line] {
-        // SAFETY: `Slab::take` checked that the lines lie in the piece, whose memory is page-aligned, lives as long as
-        // `self.piece`, and is not written any more where lines were handed out; any bytes are lines.
-        unsafe { std::slice::from_raw_parts(self.piece.0.as_ptr().cast::<Line>().add(self.first), self.count) }
+    /// How many lines there are.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// How many of them are written, from the first on. Never falls.
+    pub(super) fn written(&self) -> usize {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Some of the written lines.
+    ///
+    /// # Panics
+    /// Where some of them are not written.
+    #[inline]
+    pub(super) fn get(&self, range: Range<usize>) -> &[Line] {
+        assert!(range.start <= range.end && range.end <= self.written(), "lines that are not written");
+        // SAFETY: the lines lie in the piece (`written` is at most `count`, and `Slab::reserve` checked those), whose
+        // memory is page-aligned and lives as long as `self.piece`; nobody writes to lines below `written`, whose load
+        // is ordered after their writes; any bytes are lines.
+        unsafe { std::slice::from_raw_parts(self.start().cast_const().add(range.start), range.len()) }
+    }
+
+    /// Has `fill` write the next `count` lines, or as many as there are; they count as written where it says so. `None`
+    /// where another thread is writing, and where there are none left to write.
+    pub(super) fn extend<E>(
+        &self,
+        count: usize,
+        fill: impl FnOnce(Range<usize>, &mut [Line]) -> Result<(), E>,
+    ) -> Option<Result<(), E>> {
+        let _writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            // Whoever panicked has not moved `written`.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let begin = self.written.load(Ordering::Relaxed);
+        let end = begin.saturating_add(count).min(self.count);
+        if begin == end {
+            return None;
+        }
+        // SAFETY: the lines lie in the piece, page-aligned and initialised by the system; those from `written` on are
+        // read by nobody, and written by the holder of the lock alone; any bytes are lines.
+        let lines = unsafe { std::slice::from_raw_parts_mut(self.start().add(begin), end - begin) };
+        let result = fill(begin..end, lines);
+        if result.is_ok() {
+            self.written.store(end, Ordering::Release);
+        }
+        Some(result)
+    }
+
+    fn start(&self) -> *mut Line {
+        self.piece.0.as_mut_ptr().cast::<Line>().wrapping_add(self.first)
     }
 }
 
@@ -46,23 +97,12 @@ impl Slab {
         Slab { piece: None, used: 0, expected }
     }
 
-    /// Takes `count` lines, which `fill` is to write. `None` where the system refuses the memory;
-    /// an error of `fill` leaves the lines to the next call.
-    pub(super) fn take<E>(
-        &mut self,
-        count: usize,
-        fill: impl FnOnce(&mut [Line]) -> Result<(), E>,
-    ) -> Option<Result<Lines, E>> {
+    /// Takes `count` lines, none of them written. `None` where the system refuses the memory.
+    pub(super) fn reserve(&mut self, count: usize) -> Option<Lines> {
         let piece = self.piece_for(count)?;
         let first = self.used;
-        // SAFETY: `piece_for` made sure that the lines lie in the piece and that nobody has any of them; the memory is
-        // page-aligned and initialised by the system, and any bytes are lines.
-        let lines = unsafe { std::slice::from_raw_parts_mut(piece.0.as_mut_ptr().cast::<Line>().add(first), count) };
-        if let Err(error) = fill(lines) {
-            return Some(Err(error));
-        }
         self.used += count;
-        Some(Ok(Lines { piece, first, count }))
+        Some(Lines { piece, first, count, written: AtomicUsize::new(0), writer: Mutex::new(()) })
     }
 
     /// A piece with `count` lines that nobody has, from `self.used` on.

@@ -29,6 +29,7 @@ pub use exp::{exp, exp_slice};
 pub use gate::{gelu, gelu_mul, sigmoid, silu, silu_mul};
 pub use latent::{LatentBuffers, LatentPage, LatentShape, attend_latent};
 pub use norm::{rms_norm, rms_norm_heads};
+pub(crate) use norm::{rms_scale, scale_by};
 pub use page::{KvElement, KvSlice, PAGE, Q8_BLOCK, Q8Rows, store_k, store_k_q8, store_v, store_v_q8};
 pub use reduce::{argmax, dot, max, sum_exp};
 pub use rope::{Rope, RopeKind, RopeScaling};

@@ -1,7 +1,7 @@
 //! RMS normalisation (Zhang and Sennrich, 2019).
 
 use super::lanes::{Lanes, Op, dispatch, zip_lanes};
-use super::reduce::dot_of;
+use super::reduce::{dot, dot_of};
 use crate::isa::Isa;
 
 /// out = x / sqrt(mean(x^2) + eps) * w, rounded after each product.
@@ -42,6 +42,35 @@ pub fn rms_norm_heads(isa: Isa, x: &mut [f32], w: &[f32], eps: f32, head_dim: us
     }
     assert!(x.len().is_multiple_of(head_dim), "the row is not whole heads");
     dispatch(isa, RmsNorm(x, w, eps));
+}
+
+/// What [`rms_norm`] multiplies a row with, before the weights.
+pub(crate) fn rms_scale(isa: Isa, x: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(isa, x, x) / x.len() as f32 + eps).sqrt()
+}
+
+/// The rest of [`rms_norm`], of a part of a row: out = x * scale * w, rounded after each product.
+pub(crate) fn scale_by(isa: Isa, x: &[f32], scale: f32, w: &[f32], out: &mut [f32]) {
+    struct ScaleBy<'a>(&'a [f32], f32, &'a [f32], &'a mut [f32]);
+    impl Op for ScaleBy<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call<L: Lanes>(self, lanes: L) {
+            let ScaleBy(x, scale, w, out) = self;
+            let scale = lanes.splat(scale);
+            let ((xs, x), (ws, w), (outs, out)) = (x.as_chunks(), w.as_chunks(), out.as_chunks_mut());
+            for ((x, w), out) in xs.iter().zip(ws).zip(outs) {
+                lanes.store(lanes.mul(lanes.mul(lanes.load(x), scale), lanes.load(w)), out);
+            }
+            if !out.is_empty() {
+                let (x, w) = (lanes.load_part(x, 0.0), lanes.load_part(w, 0.0));
+                lanes.store_part(lanes.mul(lanes.mul(x, scale), w), out);
+            }
+        }
+    }
+    assert!(x.len() == out.len() && w.len() == out.len(), "input, weights and output differ in length");
+    dispatch(isa, ScaleBy(x, scale, w, out));
 }
 
 #[cfg(test)]

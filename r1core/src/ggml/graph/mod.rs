@@ -3,7 +3,7 @@
 mod attention;
 mod feed_forward;
 
-use r1_ggml::{Backend, GraphBuilder, Tensor, Type};
+use r1_ggml::{Backend, GraphBuilder, Highest, Tensor, Type};
 
 use super::stage::Cache;
 use super::weights::{Id, Linear, StageWeights};
@@ -24,6 +24,8 @@ pub(super) struct Shape {
     pub(super) cells: usize,
     /// Rows that go through the head.
     pub(super) outputs: Outputs,
+    /// Whether the best token of each is chosen.
+    pub(super) best: bool,
 }
 
 impl Shape {
@@ -54,6 +56,8 @@ pub(super) struct Ports {
     pub(super) wanted: Option<Tensor>,
     /// Logits of the last stage, the residual stream of the others; nothing where only the cache is filled.
     pub(super) result: Option<Tensor>,
+    /// The best of every row of logits, where the shape asks for it.
+    pub(super) best: Option<Highest>,
 }
 
 #[derive(Debug)]
@@ -144,6 +148,7 @@ pub(super) fn record(
         x = r.g.add(&out, &x)?;
     }
 
+    let mut best = None;
     let result = if ends {
         None
     } else {
@@ -157,10 +162,15 @@ pub(super) fn record(
             }
         }
         r.g.output(&x)?;
+        if is_last && shape.best {
+            let chosen = r.g.highest(&x)?;
+            [&chosen.ids, &chosen.values, &chosen.below].into_iter().try_for_each(|part| r.g.output(part))?;
+            best = Some(chosen);
+        }
         Some(x)
     };
     let Recorder { g, positions, cells, masks, .. } = r;
-    Ok((g, Ports { entry, positions, cells, masks, wanted: wanted.filter(|_| !ends), result }))
+    Ok((g, Ports { entry, positions, cells, masks, wanted: wanted.filter(|_| !ends), result, best }))
 }
 
 /// Records that a layer needs at most.

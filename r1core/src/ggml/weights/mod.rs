@@ -31,6 +31,8 @@ pub(crate) struct DeviceModel {
     pub(crate) stages: Vec<StageWeights>,
     /// Whether a stage's device has fused attention; decided when the model is loaded.
     pub(crate) fused_attention: Vec<bool>,
+    /// Whether the last device can choose the best token of a row.
+    pub(crate) chooses: bool,
 }
 
 /// What one device holds.
@@ -95,9 +97,10 @@ impl DeviceModel {
             stages.push(stage(config, share.device, share.layers, takes_tokens, i + 1 == count, &mut copier)?);
         }
         let fused_attention = vec![true; stages.len()];
-        let mut model = DeviceModel { config: config.clone(), cpu_layers, stages, fused_attention };
+        let mut model = DeviceModel { config: config.clone(), cpu_layers, stages, fused_attention, chooses: false };
         // A graph for one token tells now, not in the middle of a reply, what a device cannot do.
         model.fused_attention = Engine::probe(&model)?;
+        model.chooses = Engine::probe_choice(&model)?;
         if let Some(progress) = progress {
             progress.report(Stage::Load, total, total);
         }

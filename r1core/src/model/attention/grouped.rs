@@ -1,7 +1,7 @@
 //! The grouped-query attention block.
 
-use super::super::project::Projector;
-use super::super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows, rows_of_task};
+use super::super::project::{Projector, Rows};
+use super::super::runner::{Pass, Rotations, Step, add_to_residual, rows_of_task};
 use super::{runs, write_pages};
 use crate::cache::KvCache;
 use crate::config::GroupedConfig;
@@ -35,7 +35,7 @@ pub(super) fn run(
     projector: &mut Projector,
     scratch: &mut Scratch,
     residual: &mut [f32],
-    normed: &mut Vec<f32>,
+    output: &mut Vec<f32>,
 ) {
     let rows = pass.positions.len();
     let Scratch { queries, keys, values, heads, buffers } = scratch;
@@ -44,14 +44,8 @@ pub(super) fn run(
     values.resize(rows * config.kv_heads * config.value_dim, 0.0);
     heads.resize(rows * config.heads * config.value_dim, 0.0);
 
-    norm_rows(pass, residual, &weights.norm, normed);
-    projector.project(
-        pass.isa,
-        pass.team,
-        normed,
-        pass.width,
-        &mut [(&weights.query, queries), (&weights.key, keys), (&weights.value, values)],
-    );
+    let outputs = &mut [(&weights.query, &mut queries[..]), (&weights.key, keys), (&weights.value, values)];
+    projector.project(pass, Rows::Normed(residual, &weights.norm), outputs);
     rotate(pass, config, config.heads, weights.query_norm.as_deref(), rotations, queries);
     rotate(pass, config, config.kv_heads, weights.key_norm.as_deref(), rotations, keys);
     store(pass, layer, config, steps, keys, values);
@@ -69,14 +63,10 @@ pub(super) fn run(
     let pages = |sequence: usize, kv_head: usize, page: usize| caches[sequence].slice(layer, kv_head, page);
     ops::attend_batch(pass.isa, pass.team, &shape, config.kv_heads, &runs, queries, &pages, buffers, heads);
 
-    projector.project(
-        pass.isa,
-        pass.team,
-        heads,
-        config.heads * config.value_dim,
-        &mut [(&weights.output, &mut normed[..])],
-    );
-    add_to_residual(pass, normed, weights.post_norm.as_deref(), residual);
+    output.resize(residual.len(), 0.0);
+    let outputs = &mut [(&weights.output, &mut output[..])];
+    projector.project(pass, Rows::Plain(heads, config.heads * config.value_dim), outputs);
+    add_to_residual(pass, output, weights.post_norm.as_deref(), residual);
 }
 
 /// Norms (where there is a weight) and rotates every head of every row of `xs`, `[row][count * key_dim]`.

@@ -2,8 +2,8 @@
 //! projections act on the queries instead. Always, for prompts too: the decompressed form would be fewer operations for
 //! long prompts but other bits, and then a prompt's split would show.
 
-use super::super::project::Projector;
-use super::super::runner::{Pass, Rotations, Step, add_to_residual, norm_rows, rows_of_task};
+use super::super::project::{Projector, Rows};
+use super::super::runner::{Pass, Rotations, Step, add_to_residual, rows_of_task};
 use super::{runs, write_pages};
 use crate::cache::KvCache;
 use crate::config::LatentConfig;
@@ -14,9 +14,8 @@ use r1_kernels::{Activations, Job, Matrix, matmul_group};
 /// Buffers that a pass reuses.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// `[row][q_lora_rank]`, and normed.
+    /// `[row][q_lora_rank]`
     compressed: Vec<f32>,
-    compressed_normed: Vec<f32>,
     /// `[row][heads][nope_dim + rope_dim]`
     queries: Vec<f32>,
     /// The new rows of the cache, `[row][kv_lora_rank + rope_dim]`.
@@ -47,7 +46,7 @@ pub(super) fn run(
     projector: &mut Projector,
     scratch: &mut Scratch,
     residual: &mut [f32],
-    normed: &mut Vec<f32>,
+    output: &mut Vec<f32>,
 ) {
     let rows = pass.positions.len();
     let (key_dim, rank, row_dim) = (config.key_dim(), config.kv_lora_rank, config.row_dim());
@@ -59,20 +58,18 @@ pub(super) fn run(
     read.resize(rows * config.heads * rank, 0.0);
     heads.resize(rows * config.heads * config.value_dim, 0.0);
 
-    norm_rows(pass, residual, &weights.norm, normed);
+    let normed = Rows::Normed(residual, &weights.norm);
     match &weights.query_compression {
         None => {
             let outputs = &mut [(&weights.query, &mut queries[..]), (&weights.latent, &mut latents[..])];
-            projector.project(pass.isa, pass.team, normed, pass.width, outputs);
+            projector.project(pass, normed, outputs);
         }
         Some((compress, norm)) => {
-            let (compressed, compressed_normed) = (&mut scratch.compressed, &mut scratch.compressed_normed);
+            let compressed = &mut scratch.compressed;
             compressed.resize(rows * norm.len(), 0.0);
             let outputs = &mut [(compress, &mut compressed[..]), (&weights.latent, &mut latents[..])];
-            projector.project(pass.isa, pass.team, normed, pass.width, outputs);
-            norm_rows(pass, compressed, norm, compressed_normed);
-            let outputs = &mut [(&weights.query, &mut queries[..])];
-            projector.project(pass.isa, pass.team, compressed_normed, norm.len(), outputs);
+            projector.project(pass, normed, outputs);
+            projector.project(pass, Rows::Normed(compressed, norm), &mut [(&weights.query, &mut queries[..])]);
         }
     }
     each(pass, latents, row_dim, |row, latent| {
@@ -109,9 +106,10 @@ pub(super) fn run(
         let (row, head) = (index / config.heads, index % config.heads);
         out.copy_from_slice(&by_head[(head * rows + row) * config.value_dim..][..config.value_dim]);
     });
-    let outputs = &mut [(&weights.output, &mut normed[..])];
-    projector.project(pass.isa, pass.team, heads, config.heads * config.value_dim, outputs);
-    add_to_residual(pass, normed, None, residual);
+    output.resize(residual.len(), 0.0);
+    let outputs = &mut [(&weights.output, &mut output[..])];
+    projector.project(pass, Rows::Plain(heads, config.heads * config.value_dim), outputs);
+    add_to_residual(pass, output, None, residual);
 }
 
 /// Calls `work` with every `width` values of `xs` and their number, some of them a task.

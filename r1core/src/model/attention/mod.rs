@@ -20,7 +20,8 @@ pub(super) struct AttentionScratch {
     latent: latent::Scratch,
 }
 
-/// `residual += block(norm(residual))`; writes the new positions to the caches on the way.
+/// `residual += block(norm(residual))`; writes the new positions to the caches on the way. `output` is
+/// room for what is added.
 #[expect(clippy::too_many_arguments, reason = "the block's inputs, weights and buffers, each a noun of its own")]
 pub(super) fn run(
     pass: &Pass<'_>,
@@ -32,16 +33,16 @@ pub(super) fn run(
     projector: &mut Projector,
     scratch: &mut AttentionScratch,
     residual: &mut [f32],
-    normed: &mut Vec<f32>,
+    output: &mut Vec<f32>,
 ) {
     match (config, weights) {
         (AttentionConfig::Grouped(config), AttentionWeights::Grouped(weights)) => {
             let scratch = &mut scratch.grouped;
-            grouped::run(pass, layer, config, weights, rotations, steps, projector, scratch, residual, normed);
+            grouped::run(pass, layer, config, weights, rotations, steps, projector, scratch, residual, output);
         }
         (AttentionConfig::Latent(config), AttentionWeights::Latent(weights)) => {
             let scratch = &mut scratch.latent;
-            latent::run(pass, layer, config, weights, rotations, steps, projector, scratch, residual, normed);
+            latent::run(pass, layer, config, weights, rotations, steps, projector, scratch, residual, output);
         }
         _ => unreachable!("weights are loaded as the configuration says"),
     }

@@ -1,6 +1,6 @@
 //! The dense gated block.
 
-use super::super::project::Projector;
+use super::super::project::{Projector, Rows};
 use super::super::runner::Pass;
 use super::activate;
 use crate::config::Gate;
@@ -13,20 +13,21 @@ pub(super) struct DenseScratch {
     up: Vec<f32>,
 }
 
-/// `x = down(activation(gate(x)) * up(x))` for every row of `x`, `[row][embedding_length]`.
+/// `output = down(activation(gate(x)) * up(x))` for every row of `x`; `output` is `[row][embedding_length]`.
 pub(super) fn run(
     pass: &Pass<'_>,
     kind: Gate,
     weights: &GatedWeights,
     projector: &mut Projector,
     scratch: &mut DenseScratch,
-    x: &mut [f32],
+    x: Rows<'_>,
+    output: &mut [f32],
 ) {
     let width = weights.gate.matrix.rows();
     let DenseScratch { gate, up } = scratch;
-    gate.resize(x.len() / pass.width * width, 0.0);
+    gate.resize(output.len() / pass.width * width, 0.0);
     up.resize(gate.len(), 0.0);
-    projector.project(pass.isa, pass.team, x, pass.width, &mut [(&weights.gate, gate), (&weights.up, up)]);
+    projector.project(pass, x, &mut [(&weights.gate, gate), (&weights.up, up)]);
     activate(pass, kind, gate, up);
-    projector.project(pass.isa, pass.team, gate, width, &mut [(&weights.down, x)]);
+    projector.project(pass, Rows::Plain(gate, width), &mut [(&weights.down, output)]);
 }

@@ -4,7 +4,7 @@
 //! it, and the others not at all. A row's result is a sum over its experts from the best to the least, then the shared
 //! one; nothing in it depends on what other rows use.
 
-use super::super::project::{Projector, Routed};
+use super::super::project::{Projector, Routed, Rows};
 use super::super::runner::Pass;
 use super::activate;
 use super::router::{self, Chosen};
@@ -53,7 +53,7 @@ pub(super) fn run(
     factors.resize(if factor.is_some() { rows } else { 0 }, 0.0);
     let mut outs = vec![(&weights.router, &mut logits[..])];
     outs.extend(factor.map(|factor| (factor, &mut factors[..])));
-    projector.project(pass.isa, pass.team, x, d, &mut outs);
+    projector.project(pass, Rows::Plain(x, d), &mut outs);
     ops::sigmoid(pass.isa, factors);
     router::choose(pass, config, weights.selection_bias.as_deref(), logits, chosen);
     routes.sort(chosen, used, config.count);

@@ -4,7 +4,7 @@ mod dense;
 mod experts;
 mod router;
 
-use super::project::Projector;
+use super::project::{Projector, Rows};
 use super::runner::{Pass, add_to_residual, norm_rows};
 use crate::config::{FeedForward, FeedForwardConfig, Gate};
 use crate::weights::{FeedForwardKind, FeedForwardWeights};
@@ -19,7 +19,7 @@ pub(super) struct FeedForwardScratch {
     experts: ExpertsScratch,
 }
 
-/// `residual += post_norm(block(norm(residual)))`.
+/// `residual += post_norm(block(norm(residual)))`. `output` is room for what is added.
 pub(super) fn run(
     pass: &Pass<'_>,
     config: &FeedForwardConfig,
@@ -27,19 +27,21 @@ pub(super) fn run(
     projector: &mut Projector,
     scratch: &mut FeedForwardScratch,
     residual: &mut [f32],
-    normed: &mut Vec<f32>,
+    output: &mut Vec<f32>,
 ) {
-    norm_rows(pass, residual, &weights.norm, normed);
     match (&config.kind, &weights.kind) {
-        (FeedForward::Experts(config_of), FeedForwardKind::Experts(weights)) => {
-            experts::run(pass, config_of, config.gate, weights, projector, &mut scratch.experts, normed);
+        (FeedForward::Experts(config_of), FeedForwardKind::Experts(of)) => {
+            norm_rows(pass, residual, &weights.norm, output);
+            experts::run(pass, config_of, config.gate, of, projector, &mut scratch.experts, output);
         }
-        (_, FeedForwardKind::Dense(weights)) => {
-            dense::run(pass, config.gate, weights, projector, &mut scratch.dense, normed);
+        (_, FeedForwardKind::Dense(of)) => {
+            let normed = Rows::Normed(residual, &weights.norm);
+            output.resize(residual.len(), 0.0);
+            dense::run(pass, config.gate, of, projector, &mut scratch.dense, normed, output);
         }
         (FeedForward::Dense(_), FeedForwardKind::Experts(_)) => unreachable!("weights are loaded as configured"),
     }
-    add_to_residual(pass, normed, weights.post_norm.as_deref(), residual);
+    add_to_residual(pass, output, weights.post_norm.as_deref(), residual);
 }
 
 /// `gate = activation(gate) * up`, element by element, in chunks that the team shares out.

@@ -17,7 +17,7 @@ use super::{Finish, Session, Usage};
 use super::{Sequence, pass};
 use crate::answer::{extract, normalise};
 use crate::cache::KvCache;
-use crate::model::{Runner, Wanted};
+use crate::model::Runner;
 use crate::reasoning::CloseReason;
 use crate::speculation::{Drafter, Suffixes};
 use crate::voting::{Ballot, Decision, Tally};
@@ -250,18 +250,14 @@ impl VoteState {
         if self.running.is_empty() {
             return Ok(None);
         }
-        let vocabulary = session.model().config().vocabulary;
         let Session { runner, drafter, .. } = session;
-        let mut logits = self.pass(runner, drafter.as_mut())?;
+        self.pass(runner, drafter.as_mut())?;
         let mut decision = None;
         let before = std::mem::take(&mut self.running);
         for mut sample in before {
-            let (rows, others) = logits.split_at(sample.sequence().rows() * vocabulary);
-            logits = others;
-            let row = sample.sequence_mut().read(rows, vocabulary);
             // Once the vote is decided the others are not asked any more.
             if decision.is_none() {
-                sample.advance(row)?;
+                sample.advance(runner)?;
             }
             if sample.ended() {
                 if let (Some(drafter), Some(outcome)) = (drafter.as_mut(), sample.sequence_mut().end()) {
@@ -275,22 +271,21 @@ impl VoteState {
         Ok(decision)
     }
 
-    /// Runs the model where a sample waits for it, and returns the rows that the samples get. Each sample then goes one step
-    /// on, wherever its logits come from, so that what was guessed changes no decision.
-    fn pass<'r>(&mut self, runner: &'r mut Runner, mut drafter: Option<&mut Drafter>) -> Result<&'r [f32]> {
+    /// Runs the model where a sample waits for it. Each sample then goes one step on, wherever its logits come from, so that
+    /// what was guessed changes no decision.
+    fn pass(&mut self, runner: &mut Runner, mut drafter: Option<&mut Drafter>) -> Result<()> {
         if !self.running.iter().any(|sample| sample.sequence().is_waiting()) {
-            return Ok(&[]);
+            return Ok(());
         }
         if let Some(drafter) = &mut drafter {
             self.running.iter_mut().for_each(Sample::lead);
             pass::guess(drafter, &mut self.texts, self.running.iter_mut().map(Sample::sequence_mut));
         }
-        let sequences = self.running.iter_mut().map(Sample::sequence_mut);
-        pass::run(runner, drafter, sequences, Wanted::Last)
+        pass::run(runner, drafter, self.running.iter_mut().map(Sample::sequence_mut))
     }
 
     /// Starts samples until enough run to end the vote if they agree.
-    fn start_samples(&mut self, session: &Session) -> Result<Option<Decision>> {
+    fn start_samples(&mut self, session: &mut Session) -> Result<Option<Decision>> {
         let most = self.options.batch.unwrap_or(usize::MAX);
         while self.started < self.limit() && self.running.len() < most.min(self.wanted()) {
             let options = self.options.sample_options(self.started);

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::super::sequence::Sequence;
 use super::super::sequencer::{Next, Sequencer};
-use super::super::{Done, Event, Finish, GenerateOptions, Session, TokenEvent, Usage};
+use super::super::{Done, Event, Finish, GenerateOptions, Session, SessionScores, TokenEvent, Usage};
 use super::{VoteHandle, VoteSample};
+use crate::Result;
+use crate::model::Runner;
 use crate::reasoning::CloseReason;
-use crate::{Error, ErrorKind, Result};
+use crate::sampler::Scores;
 
 /// A sequence that continues the session's prompt on pages of its own.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(super) struct Sample {
 impl Sample {
     /// A sample right behind the prompt that `session` holds, made known to `handle` and with its first token chosen.
     pub(super) fn start(
-        session: &Session,
+        session: &mut Session,
         tail: &str,
         index: usize,
         options: &GenerateOptions,
@@ -46,7 +48,7 @@ impl Sample {
             usage: Usage::default(),
             end: None,
         };
-        sample.advance(Some(session.logits()?))?;
+        sample.choose(&mut SessionScores(session))?;
         Ok(sample)
     }
 
@@ -77,17 +79,33 @@ impl Sample {
         sequence.lead(|logits, position| sequencer.foresee(logits, position));
     }
 
-    /// Chooses what comes next, from these logits or those that the sequence has kept.
-    pub(super) fn advance(&mut self, logits: Option<&[f32]>) -> Result<()> {
-        let Sample { sequence, sequencer, .. } = self;
-        let logits = logits.or_else(|| sequence.logits());
-        let logits = logits.ok_or_else(|| Error::new(ErrorKind::Internal, "a sample goes on without logits"))?;
-        if let Next::Run(tokens) = sequencer.next(logits, sequence.position())? {
-            let rest = sequence.take(tokens);
-            sequence.expect(rest);
+    /// Chooses what comes next, from what the runner's last run gave or what the sequence has kept.
+    pub(super) fn advance(&mut self, runner: &mut Runner) -> Result<()> {
+        match self.sequence.scored_step() {
+            Some(step) => self.choose(&mut runner.scores(step)),
+            None => {
+                let Sample { sequence, sequencer, .. } = self;
+                let mut kept = sequence.outlook().logits().unwrap_or_default();
+                let next = sequencer.next(&mut kept, sequence.position())?;
+                Self::go_on(sequence, next);
+                self.take_events();
+                Ok(())
+            }
         }
+    }
+
+    fn choose(&mut self, scores: &mut dyn Scores) -> Result<()> {
+        let next = self.sequencer.next(scores, self.sequence.position())?;
+        Self::go_on(&mut self.sequence, next);
         self.take_events();
         Ok(())
+    }
+
+    fn go_on(sequence: &mut Sequence, next: Next<'_>) {
+        if let Next::Run(tokens, wanted) = next {
+            let rest = sequence.take(tokens);
+            sequence.expect(rest, wanted);
+        }
     }
 
     fn take_events(&mut self) {
