@@ -243,7 +243,9 @@ impl VoteState {
         if session.drafter.is_some() {
             self.texts.follow(0, session.tokens());
         }
-        read.map(|_| ())
+        read?;
+        // Later samples begin with them, too, when the runner has run others.
+        session.logits().map(|_| ())
     }
 
     fn step(&mut self, session: &mut Session) -> Result<Option<Decision>> {
