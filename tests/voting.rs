@@ -417,8 +417,7 @@ fn a_host_gets_the_result_of_a_running_vote_now() {
 #[test]
 fn the_budget_of_a_running_vote_changes_for_all_its_samples() {
     let model = model();
-    let generate = GenerateOptions { max_tokens: Some(40), ..greedy };
-    let options = VoteOptions { batch: Some(2), generate, ..options(5, EarlyStop::Never) };
+    let options = VoteOptions { batch: Some(2), ..options(5, EarlyStop::Never) };
     let result = steered(&model, &options, |h| h.progress().tokens >= 20, |h| assert_eq!(h.set_budget(Some(30)), 2));
     assert_eq!(result.finished, 5);
     assert!(result.samples.iter().all(|sample| sample.usage.reasoning <= 30));
