@@ -80,7 +80,7 @@
 
 /// Initialisers: the defaults, and the size that your program was compiled with.
 #define R1_MODEL_OPTIONS_INIT {sizeof(r1_model_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
-#define R1_SESSION_OPTIONS_INIT {sizeof(r1_session_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+#define R1_SESSION_OPTIONS_INIT {sizeof(r1_session_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 #define R1_CHAT_OPTIONS_INIT {sizeof(r1_chat_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 #define R1_THINK_OPTIONS_INIT \
     {sizeof(r1_think_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, \
@@ -487,6 +487,11 @@ typedef void (*r1_drop_fn)(void *user);
 /// must not call back, except the functions that say "callbacks included", and must not throw.
 typedef int32_t (*r1_progress_fn)(void *user, int32_t stage, uint64_t done, uint64_t total);
 
+/// Called once on each thread that works for a session, except the caller's own, before its first work: bind it to a
+/// processor, set its priority, name it. `thread` counts from 1. It must not call back, except the functions that say
+/// "callbacks included", and must not throw.
+typedef void (*r1_thread_start_fn)(void *user, uint32_t thread);
+
 /// How a session works. All zeros but `struct_size` is right for most hosts.
 typedef struct {
     /// `sizeof(r1_session_options)`.
@@ -514,6 +519,13 @@ typedef struct {
     /// unless the options themselves could not be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`).
     /// NULL for none.
     r1_drop_fn progress_drop;
+    /// What each thread that works for the session, but the caller's, does first; NULL for nothing. Threads of ggml are not
+    /// told.
+    r1_thread_start_fn thread_start;
+    /// Handed to `thread_start`.
+    void *thread_start_user;
+    /// As `progress_drop`, for `thread_start_user`.
+    r1_drop_fn thread_start_drop;
 } r1_session_options;
 
 /// Memory that a model and one session need, in bytes.

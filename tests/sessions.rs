@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use r1core::{
     CancelToken, Chat, ChatOptions, ChatWarning, Done, EncodeOptions, ErrorKind, Event, Finish, GenerateOptions,
     HistoryThoughts, Message, Model, ModelOptions, ProgressFn, SamplerOptions, Session, SessionOptions, Stage,
-    SummariseFn, SystemMessages, ThinkOptions, Usage,
+    SummariseFn, SystemMessages, ThinkOptions, ThreadStart, Usage,
 };
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/r1-tiny-q8_0.gguf");
@@ -316,6 +316,21 @@ fn many_sessions_share_a_model_across_threads() {
         workers.into_iter().map(|w| w.join().unwrap()).collect()
     });
     assert_eq!(alone, together);
+}
+
+#[test]
+fn every_thread_but_the_callers_starts_with_what_the_host_wants() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let start = ThreadStart::new(move |number| log.lock().unwrap().push((number, std::thread::current().id())));
+    let options = SessionOptions { threads: Some(3), thread_start: Some(start), ..Default::default() };
+    let session = model().session(options).unwrap();
+    let fork = session.fork();
+    drop((session, fork));
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort_by_key(|(number, _)| *number);
+    assert_eq!(seen.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 1, 2, 2]);
+    assert!(seen.iter().all(|(_, id)| *id != std::thread::current().id()));
 }
 
 #[test]

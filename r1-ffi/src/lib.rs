@@ -39,6 +39,8 @@ pub mod model;
 
 pub mod progress;
 
+pub mod thread_start;
+
 pub mod text_fn;
 
 pub mod cancel;

@@ -17,6 +17,7 @@ use crate::progress::{self, r1_progress_fn};
 use crate::sized::{self, sized};
 use crate::status::*;
 use crate::stream::{self, Owner, r1_stream};
+use crate::thread_start::{self, r1_thread_start_fn};
 
 /// One sequence on one model: its tokens, their cache, and the logits after the last of them. For one thread at a
 /// time, any thread: a call from a second one meanwhile gives `R1_ERR_BUSY`. While a stream or vote of the session has
@@ -75,8 +76,15 @@ pub struct r1_session_options {
     /// unless the options themselves could not be read (`R1_ERR_VERSION`) or the call was refused (`R1_ERR_REENTRANT`).
     /// NULL for none.
     pub progress_drop: r1_drop_fn,
+    /// What each thread that works for the session, but the caller's, does first; NULL for nothing. Threads of ggml are not
+    /// told.
+    pub thread_start: r1_thread_start_fn,
+    /// Handed to `thread_start`.
+    pub thread_start_user: *mut c_void,
+    /// As `progress_drop`, for `thread_start_user`.
+    pub thread_start_drop: r1_drop_fn,
 }
-sized!(r1_session_options, progress_drop: r1_drop_fn);
+sized!(r1_session_options, thread_start_drop: r1_drop_fn, grown from thread_start);
 
 /// Fills `size` bytes, which is `sizeof(r1_session_options)`, with the defaults; as `R1_SESSION_OPTIONS_INIT` does.
 #[unsafe(no_mangle)]
@@ -334,10 +342,12 @@ pub(crate) fn read(
     sized::flags(options.flags, R1_SESSION_NO_GUESSES, "r1_session_options")?;
     let token = cancel::token(options.cancel);
     let progress = progress::hook(options.progress, options.progress_user, options.progress_drop, token.as_ref().ok());
+    let thread_start = thread_start::hook(options.thread_start, options.thread_start_user, options.thread_start_drop);
     let token = token?;
     let read = SessionOptions {
         context: given(options.context),
         threads: given(options.threads),
+        thread_start,
         cache: cache(options.cache)?,
         prefill_chunk: given(options.prefill_chunk),
         speculation: if options.flags & R1_SESSION_NO_GUESSES == 0 { Speculation::Auto } else { Speculation::Off },

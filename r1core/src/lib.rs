@@ -69,6 +69,7 @@ pub mod reasoning;
 pub mod sampler;
 mod session;
 mod speculation;
+mod threads;
 pub mod tokenizer;
 pub mod voting;
 mod weights;
@@ -84,7 +85,7 @@ pub use gguf::{Gguf, LoadMode};
 pub use machine::MachineLimits;
 pub use model::{Model, ModelOptions, Runner, Step, Wanted};
 pub use progress::{Progress, ProgressFn, Stage};
-pub use r1_kernels::Format;
+pub use r1_kernels::{Format, ThreadStart};
 /// The model that ships, a GGUF file of 5 MB for [`Gguf::from_bytes`]: it reasons about small arithmetic and knows nothing
 /// else. Needs the crate's feature `default-model`, off by default, so that programs without it stay small.
 ///
@@ -105,5 +106,6 @@ pub use session::{
     WeighFn,
 };
 pub use speculation::{Guesses, Speculation};
+pub use threads::Threads;
 pub use tokenizer::{Decoder, EncodeOptions, TokenKind, Tokenizer, Utf8Stream};
 pub use weights::Repack;

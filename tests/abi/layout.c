@@ -27,7 +27,10 @@ AT(r1_session_options, cancel, 24);
 AT(r1_session_options, progress, 32);
 AT(r1_session_options, progress_user, 40);
 AT(r1_session_options, progress_drop, 48);
-SIZE(r1_session_options, 56);
+AT(r1_session_options, thread_start, 56);
+AT(r1_session_options, thread_start_user, 64);
+AT(r1_session_options, thread_start_drop, 72);
+SIZE(r1_session_options, 80);
 
 AT(r1_chat_options, struct_size, 0);
 AT(r1_chat_options, flags, 4);

@@ -130,7 +130,7 @@ static void sizes(void) {
     memset(&future, 0, sizeof future);
     const r1_session_options* options = &future.known;
 
-    static const uint32_t wrong[] = {0, 1, 4, sizeof(r1_session_options) - 1, 5000, UINT32_MAX};
+    static const uint32_t wrong[] = {0, 1, 4, offsetof(r1_session_options, thread_start) - 1, 5000, UINT32_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         future.known.struct_size = wrong[i];
         EXPECT(R1_ERR_VERSION, r1_session_new(model, options, &made, &err));

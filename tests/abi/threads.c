@@ -1,6 +1,7 @@
 /* Several threads, cancel tokens and callbacks: errors instead of races, each object still usable afterwards. */
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "check.h"
 
@@ -106,6 +107,31 @@ static r1_session* new_session(r1_progress_fn progress) {
     calls = drops = 0;
     EXPECT(R1_OK, r1_session_new(model, &options, &made, &err));
     return made;
+}
+
+static atomic_uint_least32_t started;
+
+static void on_thread(void* user, uint32_t thread) {
+    if (user == &drops && thread >= 1 && thread < 32) atomic_fetch_or(&started, 1u << thread);
+}
+
+/* Every thread but the caller's, of a session and of its fork; the pointer is dropped when both are gone. */
+static void thread_start(void) {
+    r1_session* fork = NULL;
+    r1_session_options options = R1_SESSION_OPTIONS_INIT;
+    options.threads = 3;
+    options.thread_start = on_thread;
+    options.thread_start_user = &drops;
+    options.thread_start_drop = on_drop;
+    drops = 0;
+    EXPECT(R1_OK, r1_session_new(model, &options, &session, &err));
+    EXPECT(R1_OK, r1_session_fork(session, &fork, &err));
+    EXPECT(R1_OK, r1_session_append(session, prompt, LONG, &err));
+    EXPECT_BARE(R1_OK, r1_session_free(session));
+    CHECK(atomic_load(&started) == 6 && drops == 0);
+    atomic_store(&started, 0);
+    EXPECT_BARE(R1_OK, r1_session_free(fork));
+    CHECK(drops == 1);
 }
 
 static void busy(void) {
@@ -401,6 +427,7 @@ int main(int argc, char** argv) {
     path = argv[1];
     for (uint32_t i = 0; i < LONG; i++) prompt[i] = 'a' + i % 26;
     EXPECT(R1_OK, r1_model_load(path, R1_NUL, NULL, &model, &err));
+    thread_start();
     busy();
     two_readers();
     reentry();

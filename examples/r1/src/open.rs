@@ -80,6 +80,7 @@ pub(crate) fn tokenizer(path: Option<&Path>) -> Outcome<Tokenizer> {
 /// Session options that the flags ask for.
 pub(crate) fn session_options(model: &ModelArgs, session: Option<&SessionArgs>) -> SessionOptions {
     SessionOptions {
+        thread_start: None,
         context: session.and_then(|s| s.context).map(|n| n as usize),
         threads: model.threads.map(usize::from),
         cache: session.map(|s| s.cache.into()).unwrap_or_default(),

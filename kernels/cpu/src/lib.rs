@@ -33,9 +33,11 @@ mod neon;
 pub mod ops;
 mod pace;
 mod team;
+mod thread_start;
 
 pub use activation::{ActivationKind, Activations, Q8x32, Q8x256};
 pub use format::{Format, type_name};
 pub use isa::{Isa, Level};
 pub use matmul::{Job, Matrix, PackError, Packer, SharedBytes, dot_row, matmul, matmul_group};
 pub use team::Team;
+pub use thread_start::ThreadStart;

@@ -7,6 +7,7 @@
 //! that lost its core inside a region is left out of the next ones (`pace.rs`).
 
 use crate::pace::{Laps, Pace};
+use crate::thread_start::ThreadStart;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -107,6 +108,11 @@ impl Team {
     /// A team that drops the tasks nobody has begun while `stop` is set, so that a long region ends within one task.
     /// What the dropped tasks would have computed is missing: see [`Team::take_dropped`].
     pub fn with_stop(threads: usize, stop: Arc<AtomicBool>) -> Team {
+        Team::with_start(threads, stop, None)
+    }
+
+    /// As [`Team::with_stop`], with what every worker does first.
+    pub fn with_start(threads: usize, stop: Arc<AtomicBool>, start: Option<ThreadStart>) -> Team {
         let shared = Arc::new(Shared {
             state: Line(AtomicU64::new(0)),
             next: Line(AtomicUsize::new(0)),
@@ -122,8 +128,14 @@ impl Team {
         });
         let workers: Vec<JoinHandle<()>> = (1..threads.clamp(1, 256))
             .map_while(|worker| {
-                let shared = Arc::clone(&shared);
-                thread::Builder::new().name(format!("r1-worker-{worker}")).spawn(move || shared.serve(worker)).ok()
+                let (shared, start) = (Arc::clone(&shared), start.clone());
+                let work = move || {
+                    if let Some(start) = start {
+                        start.call(worker);
+                    }
+                    shared.serve(worker);
+                };
+                thread::Builder::new().name(format!("r1-worker-{worker}")).spawn(work).ok()
             })
             .collect();
         let pace = Pace::new(workers.len());

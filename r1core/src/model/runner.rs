@@ -9,8 +9,9 @@ use crate::cache::KvCache;
 use crate::cancel::{CancelToken, cancelled};
 use crate::device::default_threads;
 use crate::sampler::Scores;
+use crate::threads::Threads;
 use crate::{Error, ErrorKind, Result};
-use r1_kernels::{Isa, Team, ops};
+use r1_kernels::{Isa, Team, ThreadStart, ops};
 
 /// New tokens of one sequence. They take the positions after those in `cache`.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub enum Wanted {
 pub struct Runner {
     model: Model,
     team: Team,
+    start: Option<ThreadStart>,
     cancel: CancelToken,
     buffers: Buffers,
     /// Runs the layers that are on devices; started by the first run.
@@ -92,18 +94,25 @@ pub(super) struct Pass<'a> {
 }
 
 impl Runner {
-    /// A runner with `threads` threads, the caller's included; `None` takes one for each processor that the system
-    /// offers. Out-of-range counts are clamped to 1..=256. Its runs stop while `cancel` is fired.
-    pub fn new(model: &Model, threads: Option<usize>, cancel: CancelToken) -> Runner {
-        let team = Team::with_stop(threads.unwrap_or_else(default_threads), cancel.flag());
+    /// A runner with `threads` (a number, the caller's thread included, or more about them). Its runs stop while `cancel`
+    /// is fired.
+    pub fn new(model: &Model, threads: impl Into<Threads>, cancel: CancelToken) -> Runner {
+        let Threads { count, start } = threads.into();
+        let team = Team::with_start(count.unwrap_or_else(default_threads), cancel.flag(), start.clone());
         Runner {
             model: model.clone(),
             team,
+            start,
             cancel,
             buffers: Buffers::default(),
             #[cfg(feature = "ggml")]
             engine: None,
         }
+    }
+
+    /// A second runner of the same model with threads of its own, as many and begun alike.
+    pub fn fork(&self, cancel: CancelToken) -> Runner {
+        Runner::new(&self.model, Threads { count: Some(self.threads()), start: self.start.clone() }, cancel)
     }
 
     /// The model that runs.

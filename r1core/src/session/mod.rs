@@ -30,8 +30,10 @@ use crate::model::{Model, Runner, Step, Wanted};
 use crate::progress::{ProgressFn, Stage};
 use crate::sampler::Scores;
 use crate::speculation::{Drafter, Guesses, Speculation};
+use crate::threads::Threads;
 use crate::{Error, ErrorKind, Result};
 use outlook::Outlook;
+use r1_kernels::ThreadStart;
 
 /// The context that a session gets by default, where the model's own is larger: the paper's limit for one reply.
 const DEFAULT_CONTEXT: usize = 32_768;
@@ -44,6 +46,9 @@ pub struct SessionOptions {
     pub context: Option<usize>,
     /// Threads that work, the caller's included; `None` takes one for each processor.
     pub threads: Option<usize>,
+    /// What each of those threads but the caller's does first: a host may bind it to a processor, set its priority or
+    /// name it. Threads of ggml are not told.
+    pub thread_start: Option<ThreadStart>,
     /// How keys and values are stored; devices of ggml have [`CacheType::F16`] only.
     pub cache: CacheType,
     /// Tokens of a prompt that one forward pass takes; `None` takes [`Model::prefill_chunk`]. Changes speed and memory,
@@ -104,8 +109,9 @@ impl Model {
             return Err(Error::new(ErrorKind::Argument, "a prefill chunk of 0 tokens makes no progress"));
         }
         let speculation = if self.is_on_devices() { Speculation::Off } else { options.speculation };
+        let threads = Threads { count: options.threads, start: options.thread_start };
         Ok(Session {
-            runner: Runner::new(self, options.threads, options.cancel.clone()),
+            runner: Runner::new(self, threads, options.cancel.clone()),
             cache: KvCache::new(self.config(), options.cache, context),
             tokens: Vec::new(),
             outlook: Outlook::default(),
@@ -235,7 +241,7 @@ impl Session {
         let mut cache = self.cache.fork();
         cache.truncate(self.tokens.len());
         Session {
-            runner: Runner::new(self.model(), Some(self.threads()), cancel.clone()),
+            runner: self.runner.fork(cancel.clone()),
             cache,
             tokens: self.tokens.clone(),
             outlook: self.outlook.without_guesses(),

@@ -54,10 +54,26 @@ pub(super) fn q8x256<'a>(blocks: impl Iterator<Item = (&'a [f32; 256], &'a mut Q
                     // SAFETY: eight words, stored without alignment.
                     unsafe { _mm_storeu_si128(out_sums.as_mut_ptr().cast(), sums) };
                 }
+                out.pairs = pairs(&out.sums);
                 out.d = 1.0 / scale;
             }
         }
     }
+}
+
+/// As [`super::pairs`].
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn pairs(sums: &[i16; 16]) -> [[i16; 2]; 4] {
+    // SAFETY: 32 bytes; the load needs no alignment.
+    let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
+    let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1));
+    let pairs = _mm256_permute4x64_epi64::<0b10_00>(_mm256_shuffle_epi8(sums, order));
+    let mut out = [[0; 2]; 4];
+    // SAFETY: 16 bytes; the store needs no alignment.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(pairs)) };
+    out
 }
 
 #[inline]

@@ -1,5 +1,6 @@
 //! Quantisation with AVX-512.
 
+use super::avx2::pairs;
 use super::{MAGNITUDE, Q8x32, Q8x256, Step, step};
 use std::arch::x86_64::*;
 
@@ -58,6 +59,7 @@ pub(super) fn q8x256<'a>(blocks: impl Iterator<Item = (&'a [f32; 256], &'a mut Q
                 let sums = _mm256_sub_epi16(_mm512_castsi512_si256(sums), _mm256_set1_epi16(128 * 16));
                 // SAFETY: `sums` is 32 bytes, stored without alignment.
                 unsafe { _mm256_storeu_si256(out.sums.as_mut_ptr().cast(), sums) };
+                out.pairs = pairs(&out.sums);
                 out.d = 1.0 / scale;
             }
         }

@@ -77,9 +77,11 @@ pub struct Q8x256 {
     pub d: f32,
     /// Sums of 16 consecutive codes.
     pub sums: [i16; 16],
+    /// Sums of 32 consecutive codes in the order in which packed minimums lie: groups 0 and 2, 1 and 3, 4 and 6, 5 and 7.
+    pub pairs: [[i16; 2]; 4],
 }
 
-const _: () = assert!(size_of::<Q8x32>() == 40 && size_of::<Q8x256>() == 292);
+const _: () = assert!(size_of::<Q8x32>() == 40 && size_of::<Q8x256>() == 308);
 
 /// A reusable buffer of activations: `columns` columns (tokens) of `len` values.
 ///
@@ -345,7 +347,7 @@ unsafe impl Element for Q8x32 {
     }
 }
 
-// SAFETY: `repr(C)`, 256 + 4 + 32 = 292 bytes of plain numbers.
+// SAFETY: `repr(C)`, 256 + 4 + 32 + 16 = 308 bytes of plain numbers.
 unsafe impl Element for Q8x256 {
     const KIND: ActivationKind = ActivationKind::Q8x256;
 
@@ -413,7 +415,7 @@ impl Q8x256 {
     /// A block of zero codes.
     #[inline]
     fn special(d: f32) -> Q8x256 {
-        Q8x256 { qs: [0; 256], d, sums: [0; 16] }
+        Q8x256 { qs: [0; 256], d, sums: [0; 16], pairs: [[0; 2]; 4] }
     }
 
     /// The definition of the block for `x`.
@@ -426,8 +428,15 @@ impl Q8x256 {
                 let scale = if first.is_some_and(|x| *x > 0.0) { -inverse } else { inverse };
                 let qs = x.map(|x| (x * scale).round_ties_even() as i8);
                 let sums = std::array::from_fn(|g| qs[16 * g..16 * g + 16].iter().map(|&q| i16::from(q)).sum());
-                Q8x256 { qs, d: 1.0 / scale, sums }
+                Q8x256 { qs, d: 1.0 / scale, sums, pairs: pairs(&sums) }
             }
         }
     }
+}
+
+/// The sums of 32 codes from those of 16; see [`Q8x256::pairs`].
+#[inline]
+fn pairs(sums: &[i16; 16]) -> [[i16; 2]; 4] {
+    let group = |g: usize| sums[2 * g] + sums[2 * g + 1];
+    [[0, 2], [1, 3], [4, 6], [5, 7]].map(|pair| pair.map(group))
 }

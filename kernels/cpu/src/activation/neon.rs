@@ -1,6 +1,6 @@
 //! Quantisation with NEON.
 
-use super::{MAGNITUDE, Q8x32, Q8x256, Step, step};
+use super::{MAGNITUDE, Q8x32, Q8x256, Step, pairs, step};
 use crate::neon::*;
 use std::arch::aarch64::{float32x4_t, uint32x4_t, vld1q_f32, vst1q_s8};
 
@@ -32,6 +32,7 @@ pub(super) fn q8x256<'a>(blocks: impl Iterator<Item = (&'a [f32; 256], &'a mut Q
                 for ((x, qs), sum) in groups {
                     *sum = quantize(x, scale, qs);
                 }
+                out.pairs = pairs(&out.sums);
                 out.d = 1.0 / scale;
             }
         }

@@ -79,6 +79,9 @@ proptest! {
         for (qs, &sum) in block.qs.chunks_exact(16).zip(&block.sums) {
             prop_assert_eq!(i32::from(sum), qs.iter().map(|&q| i32::from(q)).sum::<i32>());
         }
+        let groups: Vec<i16> = block.qs.chunks_exact(32).map(|qs| qs.iter().map(|&q| i16::from(q)).sum()).collect();
+        let pairs = [[0, 2], [1, 3], [4, 6], [5, 7]].map(|pair| pair.map(|g: usize| groups[g]));
+        prop_assert_eq!(block.pairs, pairs);
     }
 
     #[test]

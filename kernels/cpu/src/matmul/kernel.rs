@@ -29,9 +29,12 @@ pub(super) struct Weights<'a> {
     pub(super) count: usize,
 }
 
-/// Adds to `out` the product of `w` and columns `first .. first + n` of `x`; `n` is at most [`tile_width`].
-pub(super) fn tile(isa: Isa, w: Weights<'_>, x: &Activations, first: usize, n: usize, out: &mut Tile) {
+/// Adds to `out`, where it has [begun](Tile::begun), or writes to it the product of `w` and columns `first .. first + n` of `x`; `n` is at most [`tile_width`].
+pub(super) fn tile(isa: Isa, w: Weights<'_>, x: &Activations, first: usize, n: usize, out: &mut Tile<'_>) {
     let columns = x.columns();
+    if w.count == 0 || !matches!(isa.level(), Level::Avx512 | Level::Avx2) {
+        out.begin_with_zeros();
+    }
     macro_rules! call {
         ($kernel:ident, $packed:ty, $x:expr) => {{
             // Padding may have room for more small blocks than there are.

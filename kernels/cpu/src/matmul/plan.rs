@@ -132,7 +132,6 @@ impl<'a> Plan<'a> {
     /// first block go on from the results that are there.
     fn tiles<'w>(&self, isa: Isa, groups: Range<usize>, columns: Range<usize>, weights: impl Fn(usize) -> Weights<'w>) {
         let (rows, most) = (self.matrix.rows(), tile_width(isa));
-        let mut results: Tile = Default::default();
         let mut first = columns.start;
         while first < columns.end {
             let n = width(columns.end - first, most);
@@ -142,45 +141,29 @@ impl<'a> Plan<'a> {
                 // columns of this row group.
                 let at = |column: usize| unsafe { self.out.0.add(column * rows + ROWS * group) };
                 let weights = weights(group);
-                for (column, results) in (first..).zip(&mut results[..n]) {
-                    fetch_for_writing(at(column));
-                    if weights.first == 0 {
-                        *results = [0.0; ROWS];
-                    } else {
-                        // SAFETY: as above; the results of the blocks before were written by this task.
-                        unsafe { std::ptr::copy_nonoverlapping(at(column), results.as_mut_ptr(), live) };
+                let begun = weights.first > 0;
+                if live == ROWS {
+                    // SAFETY: as above; all rows of the group exist.
+                    let mut results = unsafe { Tile::new(at(first), rows, n, begun) };
+                    results.fetch();
+                    tile(isa, weights, self.x, first, n, &mut results);
+                } else {
+                    let mut padded = [[0.0; ROWS]; COLUMNS];
+                    for (column, padded) in (first..).zip(&mut padded[..n]) {
+                        // SAFETY: as above; where results have begun, this task wrote them, otherwise they are floats
+                        // of any value that nobody will read.
+                        unsafe { std::ptr::copy_nonoverlapping(at(column), padded.as_mut_ptr(), live) };
                     }
-                }
-                tile(isa, weights, self.x, first, n, &mut results);
-                for (column, results) in (first..).zip(&results[..n]) {
-                    if live == ROWS {
-                        // A copy of a length that the compiler knows: no call.
-                        // SAFETY: as above; all rows of the group exist.
-                        unsafe { at(column).cast::<[f32; ROWS]>().write_unaligned(*results) };
-                    } else {
+                    // SAFETY: columns of the local array, which is not used meanwhile.
+                    let mut results = unsafe { Tile::new(padded.as_mut_ptr().cast(), ROWS, n, begun) };
+                    tile(isa, weights, self.x, first, n, &mut results);
+                    for (column, padded) in (first..).zip(&padded[..n]) {
                         // SAFETY: as above.
-                        unsafe { std::ptr::copy_nonoverlapping(results.as_ptr(), at(column), live) };
+                        unsafe { std::ptr::copy_nonoverlapping(padded.as_ptr(), at(column), live) };
                     }
                 }
             }
             first += n;
         }
     }
-}
-
-/// Asks for the cache lines of a column's results, which lie far apart, while the tile is being computed: stores that miss
-/// would hold up the tile after it.
-#[inline]
-fn fetch_for_writing(results: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: a prefetch writes nothing and never faults.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_ET0>(results.cast());
-            _mm_prefetch::<_MM_HINT_ET0>(results.wrapping_add(ROWS - 1).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = results;
 }

@@ -8,9 +8,10 @@ use crate::activation::{Q8x32, Q8x256};
 use crate::format::f16_to_f32;
 
 /// Adds the product of a row group of plain floats and `n` columns.
-pub(super) fn floats<P: Float>(w: &[P], x: Columns<'_, f32>, n: usize, out: &mut Tile) {
+pub(super) fn floats<P: Float>(w: &[P], x: Columns<'_, f32>, n: usize, out: &mut Tile<'_>) {
     for (w, x) in x.zip_n(n, w) {
-        for (total, &x) in out.iter_mut().zip(x) {
+        for (n, &x) in x.iter().enumerate() {
+            let total = &mut out[n];
             for (r, total) in total.iter_mut().enumerate() {
                 *total = w.value(r).mul_add(x, *total);
             }
@@ -19,12 +20,13 @@ pub(super) fn floats<P: Float>(w: &[P], x: Columns<'_, f32>, n: usize, out: &mut
 }
 
 /// Adds the product of a row group of 32-blocks and `n` columns.
-pub(super) fn small<P: Small>(w: &[P], x: Columns<'_, Q8x32>, n: usize, out: &mut Tile) {
+pub(super) fn small<P: Small>(w: &[P], x: Columns<'_, Q8x32>, n: usize, out: &mut Tile<'_>) {
     let mut codes = [[[0; 4]; ROWS]; 8];
     for (w, x) in x.zip_n(n, w) {
         w.codes(&mut codes);
         let (d, m) = (w.d(), w.m());
-        for (total, x) in out.iter_mut().zip(x) {
+        for (n, x) in x.iter().enumerate() {
+            let total = &mut out[n];
             let dots = dots(&codes, x.qs.as_chunks().0);
             for (r, total) in total.iter_mut().enumerate() {
                 *total = small_step(x.d, d[r], dots[r], *total);
@@ -37,14 +39,15 @@ pub(super) fn small<P: Small>(w: &[P], x: Columns<'_, Q8x32>, n: usize, out: &mu
 }
 
 /// Adds the product of a row group of 256-blocks and `n` columns.
-pub(super) fn large<P: Large>(w: &[P], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile) {
+pub(super) fn large<P: Large>(w: &[P], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile<'_>) {
     let mut codes = [[[0; 4]; ROWS]; 64];
     let (mut scales, mut mins) = ([[0; ROWS]; 16], [[0; ROWS]; 16]);
     for (w, x) in x.zip_n(n, w) {
         w.codes(&mut codes);
         w.scales(&mut scales);
         let (d, dmin) = (w.d(), w.mins(&mut mins));
-        for (total, x) in out.iter_mut().zip(x) {
+        for (n, x) in x.iter().enumerate() {
+            let total = &mut out[n];
             let integers = scaled_dots(&codes, &scales, x);
             let mut js = [0; ROWS];
             if dmin.is_some() {

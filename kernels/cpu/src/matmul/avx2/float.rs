@@ -17,7 +17,7 @@ macro_rules! kernel {
     ($name:ident($packed:ty), |$w:ident, $half:ident| $value:expr) => {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, f32>, out: &mut Tile) {
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, f32>, out: &mut Tile<'_>) {
             let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
                 for $half in 0..2 {

@@ -43,7 +43,7 @@ macro_rules! thirty_twos {
     ($name:ident($packed:ty), span: $span:literal, codes: |$w:ident, $c:ident, $half:ident| $codes:expr) => {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile<'_>) {
             const RUNS: Runs = Runs::HALVES;
             let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
@@ -64,8 +64,9 @@ macro_rules! thirty_twos {
                     let mins = mins(&$w.scales, $half);
                     for n in 0..N {
                         let mut minimum = _mm256_setzero_si256();
-                        for (&mins, &sums) in mins.iter().zip(&sums_of_32(&x[n].sums)) {
-                            minimum = _mm256_add_epi32(minimum, _mm256_madd_epi16(mins, _mm256_set1_epi32(sums)));
+                        for p in 0..4 {
+                            let sums = pair(x[n].pairs[p]);
+                            minimum = _mm256_add_epi32(minimum, _mm256_madd_epi16(mins[p], sums));
                         }
                         let product = _mm256_mul_ps(d, _mm256_cvtepi32_ps(integer[n]));
                         let value = _mm256_fnmadd_ps(dmin, _mm256_cvtepi32_ps(minimum), product);
@@ -90,7 +91,8 @@ macro_rules! add_sums {
     ($extra:ident, $factors:ident, $x:ident, $base:ident, $runs:expr) => {
         for n in 0..N {
             for (factor, first) in $factors.into_iter().zip([$runs.low(0, 0), $runs.high(0, 0)]) {
-                let sums = sum_pair(&$x[n].sums, ($base + first) / 16);
+                let k = ($base + first) / 16;
+                let sums = pair([$x[n].sums[k], $x[n].sums[k + 1]]);
                 $extra[n] = _mm256_add_epi32($extra[n], _mm256_madd_epi16(factor, sums));
             }
         }
@@ -107,7 +109,7 @@ macro_rules! sixteens {
     ) => {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile<'_>) {
             const RUNS: Runs = $runs;
             const SIGNED: bool = false $(|| $signed)?;
             let mut total = resume::<N>(out);
@@ -222,26 +224,11 @@ fn twice(pairs: __m256i, at: i8) -> __m256i {
     _mm256_shuffle_epi8(pairs, every_word(at, at + 1, at, at + 1))
 }
 
-/// Sums `k` and `k + 1`, broadcast.
+/// A pair of sums, broadcast.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum_pair(sums: &[i16; 16], k: usize) -> __m256i {
-    _mm256_set1_epi32(i32::from(sums[k] as u16) | i32::from(sums[k + 1]) << 16)
-}
-
-/// Sums of 32 activations as pairs of i16: groups 0 and 2, 1 and 3, 4 and 6, 5 and 7, as [`mins`].
-#[inline]
-#[target_feature(enable = "avx2")]
-fn sums_of_32(sums: &[i16; 16]) -> [i32; 4] {
-    // SAFETY: 32 bytes; the load needs no alignment.
-    let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
-    let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
-    let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1));
-    let pairs = _mm256_permute4x64_epi64::<0b10_00>(_mm256_shuffle_epi8(sums, order));
-    let mut out = [0; 4];
-    // SAFETY: 16 bytes; the store needs no alignment.
-    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(pairs)) };
-    out
+fn pair([first, second]: [i16; 2]) -> __m256i {
+    _mm256_set1_epi32(i32::from(first as u16) | i32::from(second) << 16)
 }
 
 /// The scales of Q4_K and Q5_K, a byte each, groups 0..4 and 4..8; see
@@ -253,7 +240,7 @@ fn scales(packed: &[Plane; 3], half: usize) -> [__m256i; 2] {
     [bits::<0, 0, 0x3f>(a), _mm256_or_si256(nibbles::<false>(c), bits::<6, 4, 0x30>(a))]
 }
 
-/// The minimums of Q4_K and Q5_K as pairs of i16: groups 0 and 2, 1 and 3, 4 and 6, 5 and 7.
+/// The minimums of Q4_K and Q5_K as pairs of i16, in the order of [`Q8x256::pairs`].
 #[inline]
 #[target_feature(enable = "avx2")]
 fn mins(packed: &[Plane; 3], half: usize) -> [__m256i; 4] {

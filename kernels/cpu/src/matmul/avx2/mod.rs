@@ -38,7 +38,7 @@ pub(super) trait Kernel: Packed {
     ///
     /// # Safety
     /// The processor has the features of [`Level::Avx2`](crate::Level::Avx2).
-    unsafe fn tile(w: &[Self], x: Columns<'_, Self::Activation>, n: usize, out: &mut Tile);
+    unsafe fn tile(w: &[Self], x: Columns<'_, Self::Activation>, n: usize, out: &mut Tile<'_>);
 }
 
 /// Names the kernels of packed blocks.
@@ -48,7 +48,7 @@ macro_rules! kernels {
             type Activation = $activation;
 
             #[target_feature(enable = "avx2,fma,f16c")]
-            unsafe fn tile(w: &[Self], x: Columns<'_, $activation>, n: usize, out: &mut Tile) {
+            unsafe fn tile(w: &[Self], x: Columns<'_, $activation>, n: usize, out: &mut Tile<'_>) {
                 match n {
                     1 => $kernel::<1>(w, x, out),
                     2 => $kernel::<2>(w, x, out),
@@ -82,13 +82,15 @@ fn load_halves(halves: &Halves, half: usize) -> __m256 {
 /// The results so far of `N` columns.
 #[inline]
 #[target_feature(enable = "avx")]
-fn resume<const N: usize>(out: &Tile) -> [[__m256; N]; 2] {
+fn resume<const N: usize>(out: &Tile<'_>) -> [[__m256; N]; 2] {
     let mut total = [[_mm256_setzero_ps(); N]; 2];
-    for (half, total) in total.iter_mut().enumerate() {
-        for (total, out) in total.iter_mut().zip(out) {
-            let rows: &[f32; 8] = &out.as_chunks().0[half];
-            // SAFETY: 8 floats; the load needs no alignment.
-            *total = unsafe { _mm256_loadu_ps(rows.as_ptr()) };
+    if out.begun() {
+        for (half, total) in total.iter_mut().enumerate() {
+            for n in 0..N {
+                let rows: &[f32; 8] = &out[n].as_chunks().0[half];
+                // SAFETY: 8 floats; the load needs no alignment.
+                total[n] = unsafe { _mm256_loadu_ps(rows.as_ptr()) };
+            }
         }
     }
     total
@@ -97,14 +99,15 @@ fn resume<const N: usize>(out: &Tile) -> [[__m256; N]; 2] {
 /// Writes the results of `N` columns.
 #[inline]
 #[target_feature(enable = "avx")]
-fn store<const N: usize>(total: &[[__m256; N]; 2], out: &mut Tile) {
+fn store<const N: usize>(total: &[[__m256; N]; 2], out: &mut Tile<'_>) {
     for (half, total) in total.iter().enumerate() {
-        for (total, out) in total.iter().zip(out.iter_mut()) {
-            let rows: &mut [f32; 8] = &mut out.as_chunks_mut().0[half];
+        for n in 0..N {
+            let rows: &mut [f32; 8] = &mut out[n].as_chunks_mut().0[half];
             // SAFETY: 8 floats; the store needs no alignment.
-            unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), *total) };
+            unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), total[n]) };
         }
     }
+    out.begin();
 }
 
 /// Activations `at .. at + 4`, broadcast.

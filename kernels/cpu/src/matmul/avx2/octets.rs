@@ -13,7 +13,7 @@ impl<B: Octets> Kernel for Stacked<B> {
     type Activation = Q8x256;
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn tile(w: &[Self], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile) {
+    unsafe fn tile(w: &[Self], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile<'_>) {
         let mut block = Spread::ZERO;
         for (w, x) in x.zip_n(n, w) {
             spread(w, &mut block);
@@ -30,7 +30,7 @@ impl<B: Octets> Kernel for Stacked<B> {
 /// Adds the products of a block and `N` columns. Two steps of signed codes up to 62 fit in 16 bits: 4·62·127.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add<const N: usize>(w: &Spread, x: &[Q8x256], out: &mut Tile) {
+fn add<const N: usize>(w: &Spread, x: &[Q8x256], out: &mut Tile<'_>) {
     let Some(x) = x.first_chunk::<N>() else { return };
     let mut total = resume::<N>(out);
     let zero = _mm256_set1_epi8(BIASED_ZERO as i8);

@@ -32,7 +32,7 @@ macro_rules! kernel {
     ) => {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x32>, out: &mut Tile) {
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x32>, out: &mut Tile<'_>) {
             const SIGNED: bool = false $(|| $signed)?;
             let ones = _mm256_set1_epi16(1);
             let mut total = resume::<N>(out);

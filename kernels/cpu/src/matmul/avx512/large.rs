@@ -1,5 +1,6 @@
 //! Blocks of 256 values.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::small::look_up;
@@ -41,7 +42,7 @@ macro_rules! thirty_twos {
     ($name:ident($packed:ty), high: $high:literal, codes: |$w:ident, $c:ident| $codes:expr) => {
         #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile<'_>) {
             const RUNS: Runs = Runs::HALVES;
             let next = x.block_distance();
             let mut total = resume::<N>(out);
@@ -68,8 +69,8 @@ macro_rules! thirty_twos {
                 let mins = mins(&$w.scales);
                 for n in 0..N {
                     let mut minimum = _mm512_setzero_si512();
-                    for (&mins, &sums) in mins.iter().zip(&sums_of_32(&x[n].sums)) {
-                        minimum = _mm512_dpwssd_epi32(minimum, mins, _mm512_set1_epi32(sums));
+                    for p in 0..4 {
+                        minimum = add_pairs(minimum, mins[p], &x[n].pairs[p]);
                     }
                     let product = _mm512_mul_ps(d, _mm512_cvtepi32_ps(integer[n]));
                     let value = _mm512_fnmadd_ps(dmin, _mm512_cvtepi32_ps(minimum), product);
@@ -94,16 +95,16 @@ thirty_twos!(q5_k(PackedQ5K), high: 0, codes: |w, c| {
 });
 
 /// Defines a kernel of a format with a scale for 16 values. `bias`, where there is one, is the power of two that the
-/// unsigned codes are too large by, as an exponent; `codes` gives those of step `I` of a chunk; `scales` the bytes with
-/// the signed scales of its four groups; `mins` those with its minimums.
+/// unsigned codes are too large by, as an exponent. A chunk has two halves `h`: `codes` gives those of step `I` of a half,
+/// 0 to 3; `scales` the bytes with the signed scales of the chunk's four groups; `mins` those with its minimums.
 macro_rules! sixteens {
     (
-        $name:ident($packed:ty, $runs:expr) $(, bias: $bias:literal)?, codes: |$w:ident| $codes:expr,
+        $name:ident($packed:ty, $runs:expr) $(, bias: $bias:literal)?, codes: |$w:ident, $h:ident| $codes:expr,
         scales: $scales:expr $(, mins: $mins:expr, $dmin:ident)?
     ) => {
         #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile) {
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x256>, out: &mut Tile<'_>) {
             const RUNS: Runs = $runs;
             let next = x.block_distance();
             let mut total = resume::<N>(out);
@@ -113,46 +114,40 @@ macro_rules! sixteens {
                     stringify!($dmin);
                     let mut minimum = [_mm512_setzero_si512(); N];
                 )?
-                // Not in the loop below, which has no register to spare for it.
-                prefetch::<_, N>(x, next, 0, 1);
                 let mut integer = [_mm512_setzero_si512(); N];
-                for c in 0..4 {
-                    prefetch::<_, N>(block, 2 * size_of::<$packed>(), c, 4);
+                // A loop over halves, not over chunks of two: the starts of both would be in registers at once.
+                for half in 0..8 {
+                    prefetch::<_, N>(block, 2 * size_of::<$packed>(), half, 8);
+                    prefetch::<_, N>(x, next, half, 8);
+                    let (c, $h) = (half / 2, half % 2);
                     let $w = &block.chunks[c];
-                    let base = RUNS.low(c, 0);
-                    let scales = $scales;
+                    let base = RUNS.low(c, 4 * $h);
+                    // Of the half's low run and high run in the lowest two bytes.
+                    let scales = _mm512_srlv_epi32($scales, _mm512_set1_epi32(16 * $h as i32));
                     $(
-                        let [first, second] = byte_pairs($mins);
+                        let mins = _mm512_srlv_epi32($mins, _mm512_set1_epi32(8 * $h as i32));
+                        let mins = _mm512_and_si512(mins, _mm512_set1_epi32(0x00ff_00ff));
+                        let pair = RUNS.low(c, 0) / 32 + $h;
                         for n in 0..N {
-                            let [low, high] = [pair(&x[n].sums, base / 16), pair(&x[n].sums, base / 16 + 2)];
-                            minimum[n] = _mm512_dpwssd_epi32(minimum[n], first, low);
-                            minimum[n] = _mm512_dpwssd_epi32(minimum[n], second, high);
+                            minimum[n] = add_pairs(minimum[n], mins, &x[n].sums.as_chunks().0[pair]);
                         }
                     )?
-                    unroll!(H in [0 1] {
-                        let mut low = [_mm512_setzero_si512(); N];
-                        let mut high = [_mm512_setzero_si512(); N];
-                        $(
-                            const _: u32 = $bias;
-                            const LOW: usize = RUNS.low(0, 4 * H) / 16;
-                            const HIGH: usize = RUNS.high(0, 4 * H) / 16;
-                            for n in 0..N {
-                                low[n] = _mm512_set1_epi32(starts[n][base / 16 + LOW]);
-                                high[n] = _mm512_set1_epi32(starts[n][base / 16 + HIGH]);
-                            }
-                        )?
-                        unroll!(J in [0 1 2 3] {
-                            const I: usize = 4 * H + J;
-                            dots!(x, low, high, base, RUNS, $codes)
-                        });
-                        let scale_low = signed_byte::<{ 24 - 16 * H as u32 }>(scales);
-                        let scale_high = signed_byte::<{ 16 - 16 * H as u32 }>(scales);
+                    let mut low = [_mm512_setzero_si512(); N];
+                    let mut high = [_mm512_setzero_si512(); N];
+                    $(
+                        const _: u32 = $bias;
                         for n in 0..N {
-                            let low = _mm512_mullo_epi32(low[n], scale_low);
-                            let high = _mm512_mullo_epi32(high[n], scale_high);
-                            integer[n] = _mm512_add_epi32(integer[n], _mm512_add_epi32(low, high));
+                            low[n] = _mm512_set1_epi32(starts[n][base / 16]);
+                            high[n] = _mm512_set1_epi32(starts[n][base / 16 + RUNS.high(0, 0) / 16]);
                         }
-                    });
+                    )?
+                    unroll!(I in [0 1 2 3] { dots!(x, low, high, base, RUNS, $codes) });
+                    let (scale_low, scale_high) = (signed_byte::<24>(scales), signed_byte::<16>(scales));
+                    for n in 0..N {
+                        let low = _mm512_mullo_epi32(low[n], scale_low);
+                        let high = _mm512_mullo_epi32(high[n], scale_high);
+                        integer[n] = _mm512_add_epi32(integer[n], _mm512_add_epi32(low, high));
+                    }
                 }
                 let d = load_halves(&block.d);
                 for n in 0..N {
@@ -168,8 +163,8 @@ macro_rules! sixteens {
 
 sixteens!(
     q6_k(PackedQ6K, Runs::FAR), bias: 5,
-    codes: |w| {
-        let (nibbles, bits) = (load(&w.qs[I]), load(&w.qh[I / 2]));
+    codes: |w, h| {
+        let (nibbles, bits) = (load(&w.qs[4 * h + I]), load(&w.qh[2 * h + I / 2]));
         let low = shift::<{ 2 * (I % 2) }, 4>(bits);
         let high = shift::<{ 2 * (I % 2) + 4 }, 4>(bits);
         (merge(low_nibbles(nibbles), low, 0x30), merge(high_nibbles(nibbles), high, 0x30))
@@ -179,10 +174,10 @@ sixteens!(
 
 sixteens!(
     q3_k(PackedQ3K, Runs::HALVES), bias: 2,
-    codes: |w| {
-        let (two, third) = (load(&w.qs[I / 2]), load(&w.qh[I / 4]));
-        let third_low = shift::<{ 2 * (I % 4) }, 2>(third);
-        let third_high = shift::<{ 2 * (I % 4) + 1 }, 2>(third);
+    codes: |w, h| {
+        let (two, third) = (load(&w.qs[2 * h + I / 2]), load(&w.qh[h]));
+        let third_low = shift::<{ 2 * I }, 2>(third);
+        let third_high = shift::<{ 2 * I + 1 }, 2>(third);
         (merge(crumbs::<{ 4 * (I % 2) as u32 }>(two), third_low, 4),
             merge(crumbs::<{ 4 * (I % 2) as u32 + 2 }>(two), third_high, 4))
     },
@@ -191,8 +186,8 @@ sixteens!(
 
 sixteens!(
     q2_k(PackedQ2K, Runs::HALVES),
-    codes: |w| {
-        let two = load(&w.qs[I / 2]);
+    codes: |w, h| {
+        let two = load(&w.qs[2 * h + I / 2]);
         (crumbs::<{ 4 * (I % 2) as u32 }>(two), crumbs::<{ 4 * (I % 2) as u32 + 2 }>(two))
     },
     scales: low_nibbles(load(&w.scales)), mins: high_nibbles(load(&w.scales)), dmin
@@ -200,8 +195,8 @@ sixteens!(
 
 sixteens!(
     iq4_xs(PackedIQ4XS, Runs::SIXTEENS), bias: 7,
-    codes: |w| {
-        let nibbles = load(&w.qs[I]);
+    codes: |w, h| {
+        let nibbles = load(&w.qs[4 * h + I]);
         (look_up(&IQ4_STEPS, low_nibbles(nibbles)), look_up(&IQ4_STEPS, high_nibbles(nibbles)))
     },
     scales: {
@@ -236,13 +231,6 @@ fn byte_pairs(words: __m512i) -> [__m512i; 2] {
     [_mm512_and_si512(words, mask), _mm512_and_si512(_mm512_srli_epi16::<8>(words), mask)]
 }
 
-/// Sums `k` and `k + 1`, broadcast.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn pair(sums: &[i16; 16], k: usize) -> __m512i {
-    _mm512_set1_epi32(i32::from(sums[k] as u16) | i32::from(sums[k + 1]) << 16)
-}
-
 /// `-(Σ q << BIAS)` of each group of 16 activations: what sums of biased codes start at.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -258,19 +246,19 @@ pub(super) fn starts<const BIAS: u32, const N: usize>(x: &[Q8x256; N]) -> [[i32;
     starts
 }
 
-/// Sums of 32 activations as pairs of i16: groups 0 and 2, 1 and 3, 4 and 6, 5 and 7, as [`mins`].
+/// Adds the products of pairs with one pair of sums. Where it may choose, the compiler takes three instructions for it.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn sums_of_32(sums: &[i16; 16]) -> [i32; 4] {
-    // SAFETY: 32 bytes; the load needs no alignment.
-    let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
-    let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
-    let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1));
-    let pairs = _mm256_permute4x64_epi64::<0b10_00>(_mm256_shuffle_epi8(sums, order));
-    let mut out = [0; 4];
-    // SAFETY: 16 bytes; the store needs no alignment.
-    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(pairs)) };
-    out
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn add_pairs(mut sum: __m512i, mins: __m512i, sums: &[i16; 2]) -> __m512i {
+    // SAFETY: reads the four bytes of `sums`; the caller's features include the instruction.
+    unsafe {
+        asm!(
+            "vpdpwssd {sum}, {mins}, dword ptr [{sums}]{{1to16}}",
+            sum = inout(zmm_reg) sum, mins = in(zmm_reg) mins, sums = in(reg) sums,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    sum
 }
 
 /// The scales of Q4_K and Q5_K, a byte each, groups 0..4 and 4..8; see
@@ -282,7 +270,7 @@ fn scales(packed: &[Plane; 3]) -> [__m512i; 2] {
     [_mm512_and_si512(a, _mm512_set1_epi32(0x3f3f_3f3f)), merge(low_nibbles(c), _mm512_srli_epi16::<2>(a), 0x30)]
 }
 
-/// The minimums of Q4_K and Q5_K as pairs of i16: groups 0 and 2, 1 and 3, 4 and 6, 5 and 7.
+/// The minimums of Q4_K and Q5_K as pairs of i16, in the order of [`Q8x256::pairs`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn mins(packed: &[Plane; 3]) -> [__m512i; 4] {

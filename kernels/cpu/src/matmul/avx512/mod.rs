@@ -41,7 +41,7 @@ pub(super) trait Kernel: Packed {
     ///
     /// # Safety
     /// The processor has the features of [`Level::Avx512`](crate::Level::Avx512).
-    unsafe fn tile(w: &[Self], x: Columns<'_, Self::Activation>, n: usize, out: &mut Tile);
+    unsafe fn tile(w: &[Self], x: Columns<'_, Self::Activation>, n: usize, out: &mut Tile<'_>);
 }
 
 /// Names the kernels of packed blocks.
@@ -51,7 +51,7 @@ macro_rules! kernels {
             type Activation = $activation;
 
             #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-            unsafe fn tile(w: &[Self], x: Columns<'_, $activation>, n: usize, out: &mut Tile) {
+            unsafe fn tile(w: &[Self], x: Columns<'_, $activation>, n: usize, out: &mut Tile<'_>) {
                 match n {
                     1 => $kernel::<1>(w, x, out),
                     2 => $kernel::<2>(w, x, out),
@@ -87,11 +87,13 @@ fn load_halves(halves: &Halves) -> __m512 {
 /// The results so far of `N` columns.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn resume<const N: usize>(out: &Tile) -> [__m512; N] {
+fn resume<const N: usize>(out: &Tile<'_>) -> [__m512; N] {
     let mut total = [_mm512_setzero_ps(); N];
-    for (total, out) in total.iter_mut().zip(out) {
-        // SAFETY: 16 floats; the load needs no alignment.
-        *total = unsafe { _mm512_loadu_ps(out.as_ptr()) };
+    if out.begun() {
+        for n in 0..N {
+            // SAFETY: 16 floats; the load needs no alignment.
+            total[n] = unsafe { _mm512_loadu_ps(out[n].as_ptr()) };
+        }
     }
     total
 }
@@ -99,11 +101,12 @@ fn resume<const N: usize>(out: &Tile) -> [__m512; N] {
 /// Writes the results of `N` columns.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store<const N: usize>(total: &[__m512; N], out: &mut Tile) {
-    for (total, out) in total.iter().zip(out) {
+fn store<const N: usize>(total: &[__m512; N], out: &mut Tile<'_>) {
+    for n in 0..N {
         // SAFETY: 16 floats; the store needs no alignment.
-        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *total) };
+        unsafe { _mm512_storeu_ps(out[n].as_mut_ptr(), total[n]) };
     }
+    out.begin();
 }
 
 /// Activations `at .. at + 4`, as `vpdpbusd` broadcasts them.

@@ -17,7 +17,7 @@ impl<B: Octets> Kernel for Stacked<B> {
     type Activation = Q8x256;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn tile(w: &[Self], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile) {
+    unsafe fn tile(w: &[Self], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile<'_>) {
         let mut block = Spread::ZERO;
         let next = x.block_distance();
         for (w, x) in x.zip_n(n, w) {
@@ -39,7 +39,7 @@ impl<B: Octets> Kernel for Stacked<B> {
 /// Adds the products of a block and `N` columns; their next blocks are `next` bytes further.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add<const N: usize>(w: &Spread, x: &[Q8x256], next: usize, out: &mut Tile) {
+fn add<const N: usize>(w: &Spread, x: &[Q8x256], next: usize, out: &mut Tile<'_>) {
     let Some(x) = x.first_chunk::<N>() else { return };
     let starts = starts::<BIAS, N>(x);
     let mut integer = [_mm512_setzero_si512(); N];

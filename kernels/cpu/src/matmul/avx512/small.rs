@@ -29,7 +29,7 @@ macro_rules! kernel {
     ) => {
         #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x32>, out: &mut Tile) {
+        fn $name<const N: usize>(w: &[$packed], x: Columns<'_, Q8x32>, out: &mut Tile<'_>) {
             let mut total = resume::<N>(out);
             for ($w, x) in x.zip::<_, N>(w) {
                 prefetch::<_, N>($w, 8 * size_of::<$packed>(), 0, 1);

@@ -41,7 +41,12 @@ impl Float for PackedBF16 {
 
 /// [`Blocks::add`](super::Blocks::add) of all of them. Sums stay in registers from the first value to the last.
 #[inline(always)]
-fn add<M: Multiplier, P: Float, const N: usize, const R: usize>(_: M, w: &[P], x: Columns<'_, f32>, out: &mut Tile) {
+fn add<M: Multiplier, P: Float, const N: usize, const R: usize>(
+    _: M,
+    w: &[P],
+    x: Columns<'_, f32>,
+    out: &mut Tile<'_>,
+) {
     for part in (0..PARTS).step_by(R) {
         let mut total = [[vdupq_n_f32(0.0); N]; R];
         for r in 0..R {

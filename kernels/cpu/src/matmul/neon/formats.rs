@@ -290,7 +290,12 @@ impl super::Blocks for Spread {
     type Activation = Q8x256;
 
     #[inline(always)]
-    fn add<M: Multiplier, const N: usize, const R: usize>(m: M, w: &[Self], x: Columns<'_, Q8x256>, out: &mut Tile) {
+    fn add<M: Multiplier, const N: usize, const R: usize>(
+        m: M,
+        w: &[Self],
+        x: Columns<'_, Q8x256>,
+        out: &mut Tile<'_>,
+    ) {
         add_large::<M, Spread, N, R>(m, w, x, out);
     }
 }
@@ -299,7 +304,7 @@ impl super::Blocks for Spread {
 impl<B: Octets> super::Kernel for Stacked<B> {
     type Activation = Q8x256;
 
-    fn tile<M: Multiplier>(m: M, w: &[Self], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile) {
+    fn tile<M: Multiplier>(m: M, w: &[Self], x: Columns<'_, Q8x256>, n: usize, out: &mut Tile<'_>) {
         let mut block = Spread::ZERO;
         for (w, x) in x.zip_n(n, w) {
             block.set(super::Neon, w);

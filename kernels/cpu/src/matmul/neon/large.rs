@@ -64,7 +64,7 @@ pub(super) fn add<M: Multiplier, P: Large, const N: usize, const R: usize>(
     m: M,
     w: &[P],
     x: Columns<'_, Q8x256>,
-    out: &mut Tile,
+    out: &mut Tile<'_>,
 ) {
     for (w, x) in x.zip::<_, N>(w) {
         let qs = arrange::<M, N, 16>(m, |group, n| &x[n].qs.as_chunks().0[group]);

@@ -32,7 +32,7 @@ pub(super) trait Kernel: Packed {
     type Activation;
 
     /// As [`Multiplier::tile`].
-    fn tile<M: Multiplier>(m: M, w: &[Self], x: Columns<'_, Self::Activation>, n: usize, out: &mut Tile);
+    fn tile<M: Multiplier>(m: M, w: &[Self], x: Columns<'_, Self::Activation>, n: usize, out: &mut Tile<'_>);
 }
 
 /// Blocks that are multiplied as they are.
@@ -46,7 +46,7 @@ pub(super) trait Blocks: Sized {
         m: M,
         w: &[Self],
         x: Columns<'_, Self::Activation>,
-        out: &mut Tile,
+        out: &mut Tile<'_>,
     );
 }
 
@@ -61,7 +61,7 @@ macro_rules! blocks {
                 m: M,
                 w: &[Self],
                 x: Columns<'_, $activation>,
-                out: &mut Tile,
+                out: &mut Tile<'_>,
             ) {
                 $add::<M, $packed, N, R>(m, w, x, out);
             }
@@ -70,7 +70,7 @@ macro_rules! blocks {
         impl $crate::matmul::neon::Kernel for $packed {
             type Activation = $activation;
 
-            fn tile<M: Multiplier>(m: M, w: &[Self], x: Columns<'_, $activation>, n: usize, out: &mut Tile) {
+            fn tile<M: Multiplier>(m: M, w: &[Self], x: Columns<'_, $activation>, n: usize, out: &mut Tile<'_>) {
                 m.tile(w, x, n, out);
             }
         }

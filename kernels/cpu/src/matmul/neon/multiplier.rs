@@ -11,7 +11,7 @@ use crate::matmul::tile::{Columns, Tile};
 pub(in crate::matmul) trait Multiplier: Copy {
     /// Adds the product of a row group and `n` columns to `out`, in a function of the instruction set. At most
     /// [`tile_width`](crate::matmul::kernel::tile_width) columns.
-    fn tile<B: Blocks>(self, w: &[B], x: Columns<'_, B::Activation>, n: usize, out: &mut Tile);
+    fn tile<B: Blocks>(self, w: &[B], x: Columns<'_, B::Activation>, n: usize, out: &mut Tile<'_>);
 
     /// Adds to the sums of four rows the products of eight values: the four of `codes[0]`, then those of `codes[1]`, with
     /// the lower half of a column's `x`, or the `UPPER` one.
@@ -45,14 +45,14 @@ pub(in crate::matmul) trait Multiplier: Copy {
 /// Declares a function for `N` columns and `R` parts in the instruction set of a multiplier.
 macro_rules! tile {
     ($($feature:literal)?, $($n:literal: $r:literal)*) => {
-        fn tile<B: Blocks>(self, w: &[B], x: Columns<'_, B::Activation>, n: usize, out: &mut Tile) {
+        fn tile<B: Blocks>(self, w: &[B], x: Columns<'_, B::Activation>, n: usize, out: &mut Tile<'_>) {
             #[inline(never)]
             $(#[target_feature(enable = $feature)])?
             unsafe fn add<B: Blocks, M: Multiplier, const N: usize, const R: usize>(
                 m: M,
                 w: &[B],
                 x: Columns<'_, B::Activation>,
-                out: &mut Tile,
+                out: &mut Tile<'_>,
             ) {
                 B::add::<M, N, R>(m, w, x, out);
             }

@@ -28,7 +28,7 @@ pub(super) fn add<M: Multiplier, P: Small, const N: usize, const R: usize>(
     m: M,
     w: &[P],
     x: Columns<'_, Q8x32>,
-    out: &mut Tile,
+    out: &mut Tile<'_>,
 ) {
     for (w, x) in x.zip::<_, N>(w) {
         let qs = arrange::<M, N, 2>(m, |half, n| &x[n].qs.as_chunks().0[half]);
