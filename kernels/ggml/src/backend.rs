@@ -113,16 +113,26 @@ impl Backend {
     /// # Errors
     /// `Shape` where a range does not lie inside the tensor, or it belongs to another backend.
     pub fn read(&mut self, tensor: &Tensor, parts: &mut [(usize, &mut [u8])]) -> Result<()> {
-        if tensor.home.owner.is_some_and(|owner| owner != self.id) {
-            return shape("the tensor belongs to another backend");
-        }
-        let bytes = tensor.bytes();
-        if parts.iter().any(|(offset, out)| offset.checked_add(out.len()).is_none_or(|end| end > bytes)) {
-            return shape("a part outside the tensor");
+        let mut parts: Vec<_> = parts.iter_mut().map(|(offset, out)| (tensor, *offset, &mut **out)).collect();
+        self.read_all(&mut parts)
+    }
+
+    /// As [`Backend::read`], for parts of several tensors.
+    ///
+    /// # Errors
+    /// As [`Backend::read`].
+    pub fn read_all(&mut self, parts: &mut [(&Tensor, usize, &mut [u8])]) -> Result<()> {
+        for (tensor, offset, out) in &*parts {
+            if tensor.home.owner.is_some_and(|owner| owner != self.id) {
+                return shape("the tensor belongs to another backend");
+            }
+            if offset.checked_add(out.len()).is_none_or(|end| end > tensor.bytes()) {
+                return shape("a part outside the tensor");
+            }
         }
         let table = &self.device.library().0.table;
         self.busy = true;
-        for (offset, out) in parts.iter_mut().filter(|(_, out)| !out.is_empty()) {
+        for (tensor, offset, out) in parts.iter_mut().filter(|(_, _, out)| !out.is_empty()) {
             // SAFETY: ranges were checked; `out` is not touched before the wait below.
             unsafe {
                 (table.ggml_backend_tensor_get_async)(

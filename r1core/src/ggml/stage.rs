@@ -130,16 +130,16 @@ impl Stage {
         let last = graphs.iter().find(|recorded| recorded.used == *clock).ok_or_else(lost)?;
         let (Some(logits), Some(best)) = (&last.ports.result, &last.ports.best) else { return Err(lost()) };
         let [others, rows, ..] = logits.dims().map(|n| n - 1);
-        let mut read = |tensor: &Tensor| {
-            let mut bytes = vec![0; tensor.bytes()];
-            backend.read(tensor, &mut [(0, &mut bytes)])?;
-            Ok::<_, Error>(bytes.as_chunks::<4>().0.to_vec())
-        };
-        let (ids, values, below) = (read(&best.ids)?, read(&best.values)?, read(&best.below)?);
-        let all = ids.into_iter().zip(values).zip(below).take(rows as usize + 1);
-        let row = |((id, value), below): (([u8; 4], [u8; 4]), [u8; 4])| {
-            let is_alone = f32::from_le_bytes(below) == others as f32;
-            is_alone.then(|| (u32::from_le_bytes(id), f32::from_le_bytes(value)))
+        let len = 4 * (rows as usize + 1);
+        let mut bytes = vec![0; 3 * len];
+        let (ids, rest) = bytes.split_at_mut(len);
+        let (values, below) = rest.split_at_mut(len);
+        backend.read_all(&mut [(&best.ids, 0, ids), (&best.values, 0, values), (&best.below, 0, below)])?;
+        let values = values.as_chunks::<4>().0.iter().zip(below.as_chunks::<4>().0);
+        let all = ids.as_chunks::<4>().0.iter().zip(values);
+        let row = |(id, (value, below)): (&[u8; 4], (&[u8; 4], &[u8; 4]))| {
+            let is_alone = f32::from_le_bytes(*below) == others as f32;
+            is_alone.then(|| (u32::from_le_bytes(*id), f32::from_le_bytes(*value)))
         };
         Ok(all.map(row).collect())
     }
