@@ -129,9 +129,13 @@
 #define R1_MODEL_IN_PLACE 4
 
 /// Copies all weights but the experts of a mixture, which stay in the file: for models larger than memory. Without this
-/// flag and `R1_MODEL_IN_PLACE`, as many weights are copied as fit into the memory that is free. Changes no bit of a
-/// result.
+/// flag, `R1_MODEL_IN_PLACE` and `R1_MODEL_REPACK_NOW`, as many weights are copied as fit into the memory that is free,
+/// while the first tokens are computed (`r1_model_finish_repacking`). Changes no bit of a result.
 #define R1_MODEL_EXPERTS_IN_PLACE 8
+
+/// Copies all weights into the kernels' layout while loading: that takes longer, and the first tokens are as fast as
+/// later ones. Changes no bit of a result.
+#define R1_MODEL_REPACK_NOW 16
 
 /// Weights are being read and repacked; counted in bytes of the file.
 #define R1_STAGE_LOAD 0
@@ -1169,8 +1173,18 @@ r1_status r1_model_load_memory(const uint8_t *data,
                                r1_model **out,
                                r1_error **err);
 
+/// Copies at once the weights that loading left for later passes to copy into the kernels' layout, on all processors:
+/// for hosts that have time before the first prompt. Does nothing where none are left. Sessions may use the model
+/// meanwhile; weights that memory does not suffice for stay where they are, which is no error. `cancel` may be NULL.
+///
+/// Errors: `R1_ERR_CANCELLED`; what is copied by then stays so.
+R1_API
+r1_status r1_model_finish_repacking(const r1_model *model,
+                                    const r1_cancel *cancel,
+                                    r1_error **err);
+
 /// What the model is, as a JSON object: `name` (or null), `kernels`, `context`, `vocabulary`, `layers`, `embedding`,
-/// `weight_bytes`, `chat_template` (whether the file has one). Fields may be added. Free the text with
+/// `weight_bytes` (those that are copied later too), `chat_template` (whether the file has one). Fields may be added. Free the text with
 /// `r1_string_free`.
 R1_API
 R1_NODISCARD
