@@ -219,8 +219,9 @@
 /// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
 #define R1_CACHE_Q8_0 2
 
-/// No tokens are guessed ahead. Guesses are made from what the text repeats, only where they were measured to save time,
-/// and change the speed, never a bit of the result; a host that wants every token to take the same time turns them off.
+/// No tokens are guessed ahead. Guesses are made from what the text repeats, and in votes from what the other samples
+/// say, only where they were measured to save time, and change the speed, never a bit of the result; a host that wants
+/// every token to take the same time turns them off.
 #define R1_SESSION_NO_GUESSES 1
 
 /// Closes every thought as it opens: a budget of 0. (A `budget` of 0 is the default one, as for every field.)

@@ -417,7 +417,8 @@ fn a_host_gets_the_result_of_a_running_vote_now() {
 #[test]
 fn the_budget_of_a_running_vote_changes_for_all_its_samples() {
     let model = model();
-    let options = VoteOptions { batch: Some(2), ..options(5, EarlyStop::Never) };
+    let generate = GenerateOptions { max_tokens: Some(40), ..greedy };
+    let options = VoteOptions { batch: Some(2), generate, ..options(5, EarlyStop::Never) };
     let result = steered(&model, &options, |h| h.progress().tokens >= 20, |h| assert_eq!(h.set_budget(Some(30)), 2));
     assert_eq!(result.finished, 5);
     assert!(result.samples.iter().all(|sample| sample.usage.reasoning <= 30));
@@ -484,4 +485,29 @@ fn what_runs_beside_a_steered_sequence_changes_no_bit_of_it() {
             assert_eq!(parts(sample), lone[sample.index], "sample {} of {samples} by {batch:?}", sample.index);
         }
     }
+}
+
+#[test]
+fn logits_after_a_vote_that_goes_on_from_a_greedy_reply_are_the_sessions_own() {
+    let model = model();
+    let prompt = model.tokenizer().encode(EASY, Default::default());
+    let greedy = GenerateOptions { sampler: SamplerOptions::greedy(), max_tokens: Some(12), ..Default::default() };
+    let mut session = session(&model, 2);
+    session.generate(&prompt, &greedy).unwrap().for_each(|event| drop(event.unwrap()));
+    let tokens = session.tokens().to_vec();
+    // Two at a time, so that later samples begin when the runner has run others.
+    let generate = GenerateOptions { max_tokens: Some(40), ..greedy };
+    let options = VoteOptions { batch: Some(2), generate, ..options(5, EarlyStop::Never) };
+    let result = session.vote(&[], &options).unwrap().result().unwrap();
+    assert_eq!(session.tokens(), tokens);
+    let logits = session.logits().unwrap().to_vec();
+
+    let mut fresh = self::session(&model, 2);
+    fresh.prefill(&tokens).unwrap();
+    assert_eq!(logits, fresh.logits().unwrap());
+    let again = fresh.vote(&[], &options).unwrap().result().unwrap();
+    assert_eq!(
+        result.samples.iter().map(parts).collect::<Vec<_>>(),
+        again.samples.iter().map(parts).collect::<Vec<_>>()
+    );
 }

@@ -43,8 +43,9 @@ pub const R1_CACHE_F32: i32 = 1;
 /// Keys and values as 8-bit codes with a half-precision scale for each 32 of them: 34 bytes for 32 values.
 pub const R1_CACHE_Q8_0: i32 = 2;
 
-/// No tokens are guessed ahead. Guesses are made from what the text repeats, only where they were measured to save time,
-/// and change the speed, never a bit of the result; a host that wants every token to take the same time turns them off.
+/// No tokens are guessed ahead. Guesses are made from what the text repeats, and in votes from what the other samples
+/// say, only where they were measured to save time, and change the speed, never a bit of the result; a host that wants
+/// every token to take the same time turns them off.
 pub const R1_SESSION_NO_GUESSES: u32 = 1;
 
 /// How a session works. All zeros but `struct_size` is right for most hosts.

@@ -136,8 +136,8 @@ pub(crate) struct SessionArgs {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = Cache::F16)]
     pub(crate) cache: Cache,
-    /// Guess tokens ahead from what the text repeats, where that saves time: auto, off, or a number of guesses. Changes no
-    /// token
+    /// Guess tokens ahead from what the text repeats, and with --votes from what other samples say, where that saves time:
+    /// auto, off, or a number of guesses. Changes no token
     #[arg(long, value_name = "HOW", value_parser = speculation, default_value = "auto")]
     pub(crate) speculate: Speculation,
 }

@@ -57,7 +57,7 @@ impl Input {
     /// # Errors
     /// As [`GenerationState::new`].
     pub(super) fn append(session: &Session, prompt: &[u32]) -> Result<(Input, String)> {
-        if prompt.is_empty() && !session.outlook.is_known() {
+        if prompt.is_empty() && !session.sequence.outlook().is_known() {
             return Err(no_logits());
         }
         session.check_room(session.tokens().len(), prompt.len())?;

@@ -7,7 +7,9 @@ mod generation;
 mod history;
 mod options;
 mod outlook;
+mod pass;
 mod profiles;
+mod sequence;
 mod sequencer;
 mod stop;
 mod text;
@@ -22,18 +24,16 @@ pub use vote::{
     ExtractFn, Vote, VoteEvent, VoteHandle, VoteOptions, VoteProgress, VoteResult, VoteSample, VoteState, WeighFn,
 };
 
-use std::time::Instant;
-
 use crate::cache::{CacheType, KvCache};
 use crate::cancel::CancelToken;
 use crate::model::{Model, Runner, Step, Wanted};
 use crate::progress::{ProgressFn, Stage};
 use crate::sampler::Scores;
-use crate::speculation::{Drafter, Guesses, Speculation};
+use crate::speculation::{Drafter, Guesses, Speculation, Suffixes};
 use crate::threads::Threads;
 use crate::{Error, ErrorKind, Result};
-use outlook::Outlook;
 use r1_kernels::ThreadStart;
+use sequence::Sequence;
 
 /// The context that a session gets by default, where the model's own is larger: the paper's limit for one reply.
 const DEFAULT_CONTEXT: usize = 32_768;
@@ -54,8 +54,8 @@ pub struct SessionOptions {
     /// Tokens of a prompt that one forward pass takes; `None` takes [`Model::prefill_chunk`]. Changes speed and memory,
     /// and on the CPU no bit of the result.
     pub prefill_chunk: Option<usize>,
-    /// Whether tokens are guessed ahead from what the text repeats, and checked several in one pass. Changes speed, no bit
-    /// of the result. Ignored where layers run on devices of ggml, whose bits depend on the batch.
+    /// Whether tokens are guessed ahead from what the text repeats, and in a vote from what the other samples say, and
+    /// checked several in one pass. Changes speed, no bit of the result. Ignored where layers run on devices of ggml, whose bits depend on the batch.
     pub speculation: Speculation,
     /// Stops prefill and decode when it fires.
     pub cancel: CancelToken,
@@ -81,11 +81,10 @@ pub struct SessionOptions {
 #[derive(Debug)]
 pub struct Session {
     runner: Runner,
-    cache: KvCache,
-    tokens: Vec<u32>,
-    /// Logits after the last token, and after the guesses beyond it, which the cache holds, too.
-    outlook: Outlook,
+    sequence: Sequence,
     drafter: Option<Drafter>,
+    /// The session's text, searched for what to guess.
+    texts: Suffixes,
     prefill_chunk: usize,
     cancel: CancelToken,
     progress: Option<ProgressFn>,
@@ -112,10 +111,9 @@ impl Model {
         let threads = Threads { count: options.threads, start: options.thread_start };
         Ok(Session {
             runner: Runner::new(self, threads, options.cancel.clone()),
-            cache: KvCache::new(self.config(), options.cache, context),
-            tokens: Vec::new(),
-            outlook: Outlook::default(),
+            sequence: Sequence::new(KvCache::new(self.config(), options.cache, context), 0, context),
             drafter: Drafter::new(speculation),
+            texts: Suffixes::default(),
             prefill_chunk,
             cancel: options.cancel,
             progress: options.progress,
@@ -131,12 +129,12 @@ impl Session {
 
     /// Tokens so far, in order.
     pub fn tokens(&self) -> &[u32] {
-        &self.tokens
+        self.sequence.tokens()
     }
 
     /// Positions that the session may hold.
     pub fn context(&self) -> usize {
-        self.cache.capacity()
+        self.sequence.cache().capacity()
     }
 
     /// Threads that work, the caller's included.
@@ -146,7 +144,7 @@ impl Session {
 
     /// Memory of the cache, in bytes.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.bytes()
+        self.sequence.cache().bytes()
     }
 
     /// A token that stops this session's work; clones of it stay connected.
@@ -160,14 +158,15 @@ impl Session {
     /// `ContextFull` before anything is computed; `Argument` for a token outside the vocabulary; `OutOfMemory`;
     /// `Cancelled`. After an error the session holds the tokens of the chunks that were finished.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<()> {
-        self.check_room(self.tokens.len(), tokens.len())?;
-        self.drop_guesses(false);
+        self.check_room(self.tokens().len(), tokens.len())?;
+        self.sequence.forget_ahead();
         let total = tokens.len() as u64;
         let mut done = 0;
         while done < tokens.len() {
             let end = (done + self.prefill_chunk).min(tokens.len());
             let wanted = if end == tokens.len() { Wanted::Last } else { Wanted::None };
-            self.step(&tokens[done..end], 0, wanted)?;
+            self.sequence.expect(&tokens[done..end], wanted);
+            self.pass()?;
             done = end;
             if let Some(progress) = &self.progress {
                 progress.report(Stage::Prefill, done as u64, total);
@@ -182,7 +181,7 @@ impl Session {
     /// # Errors
     /// As [`Session::prefill`].
     pub fn set_prompt(&mut self, prompt: &[u32]) -> Result<usize> {
-        let shared = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        let shared = self.tokens().iter().zip(prompt).take_while(|(a, b)| a == b).count();
         let kept = shared.min(prompt.len().saturating_sub(1));
         self.check_room(0, prompt.len())?;
         self.truncate(kept);
@@ -192,11 +191,7 @@ impl Session {
 
     /// Forgets the tokens from `len` on. The logits are unknown afterwards, until the next token is appended.
     pub fn truncate(&mut self, len: usize) {
-        if len < self.tokens.len() {
-            self.tokens.truncate(len);
-            self.cache.truncate(len);
-            self.outlook.clear();
-        }
+        self.sequence.truncate(len);
     }
 
     /// The logits after the last token, one for each vocabulary entry. Greedy generations leave those that nobody needed
@@ -206,26 +201,22 @@ impl Session {
     /// `State` before the first prefill and after [`Session::truncate`]; `OutOfMemory` and `Cancelled` where they have to
     /// be computed.
     pub fn logits(&mut self) -> Result<&[f32]> {
-        if !self.outlook.top().is_empty() {
-            self.complete_outlook()?;
+        if !self.sequence.outlook().top().is_empty() {
+            self.complete()?;
         }
-        self.outlook.logits().ok_or_else(no_logits)
+        self.sequence.outlook().logits().ok_or_else(no_logits)
     }
 
     /// Makes all logits after the last token known, where the highest of them are.
-    fn complete_outlook(&mut self) -> Result<()> {
-        let vocabulary = self.model().config().vocabulary;
+    fn complete(&mut self) -> Result<()> {
         if let Ok(row) = self.runner.logits(0) {
-            self.outlook.set(row, vocabulary, &[]);
+            self.sequence.keep(row);
             return Ok(());
         }
         // The run was another session's, of which this is a fork, or was followed by one that failed.
-        let Some(last) = self.tokens.last() else { return Err(no_logits()) };
-        let mut cache = self.cache.fork();
-        cache.truncate(self.tokens.len() - 1);
-        let step = Step { cache: &mut cache, tokens: std::slice::from_ref(last), wanted: Wanted::Last };
-        self.outlook.set(self.runner.run(&mut [step])?, vocabulary, &[]);
-        self.cache = cache;
+        let Some((last, mut cache)) = self.sequence.last() else { return Err(no_logits()) };
+        let step = Step { cache: &mut cache, tokens: &[last], wanted: Wanted::Last };
+        self.sequence.keep(self.runner.run(&mut [step])?);
         Ok(())
     }
 
@@ -238,14 +229,11 @@ impl Session {
     /// and a cancel token of its own.
     pub fn fork(&self) -> Session {
         let cancel = CancelToken::new();
-        let mut cache = self.cache.fork();
-        cache.truncate(self.tokens.len());
         Session {
             runner: self.runner.fork(cancel.clone()),
-            cache,
-            tokens: self.tokens.clone(),
-            outlook: self.outlook.without_guesses(),
+            sequence: self.sequence.fork(),
             drafter: self.drafter.clone(),
+            texts: self.texts.clone(),
             prefill_chunk: self.prefill_chunk,
             cancel,
             progress: self.progress.clone(),
@@ -278,67 +266,29 @@ impl Session {
     /// Appends tokens that a generation chose, and of whose last position it wants so much; there is room for them.
     /// Computes nothing where they were guessed.
     fn append(&mut self, chosen: &[u32], wanted: Wanted) -> Result<()> {
-        let mut rest = chosen;
-        while let Some((&first, after)) = rest.split_first()
-            && self.outlook.take(first)
-        {
-            self.tokens.push(first);
-            rest = after;
-        }
-        if rest.is_empty() {
-            return Ok(());
-        }
-        self.drop_guesses(true);
+        let rest = self.sequence.take(chosen);
         for chunk in rest.chunks(self.prefill_chunk) {
+            self.sequence.expect(chunk, wanted);
             // Forced tokens come many at a time, and logits are wanted after the last of them only.
-            let guesses = if rest.len() == 1 { self.guess(chunk) } else { Vec::new() };
-            self.step(&[chunk, &guesses].concat(), guesses.len(), wanted)?;
+            if let (Some(drafter), 1) = (&mut self.drafter, rest.len()) {
+                pass::guess(drafter, &mut self.texts, std::iter::once(&mut self.sequence));
+            }
+            self.pass()?;
         }
         Ok(())
     }
 
-    /// Guesses for what follows the session's tokens and `chosen`.
-    fn guess(&mut self, chosen: &[u32]) -> Vec<u32> {
-        let mut guesses = Vec::new();
-        if let Some(drafter) = &mut self.drafter {
-            let len = self.tokens.len();
-            self.tokens.extend_from_slice(chosen);
-            // The last token of a sequence needs no logits, so one position is left over.
-            let room = self.cache.capacity().saturating_sub(self.tokens.len() + 1);
-            drafter.guess(&self.tokens, room, &mut guesses);
-            self.tokens.truncate(len);
+    /// Runs what the sequence reads next.
+    fn pass(&mut self) -> Result<()> {
+        let Session { runner, sequence, drafter, .. } = self;
+        pass::run(runner, drafter.as_mut(), std::iter::once(&mut *sequence))?;
+        // A vote may use the runner before anybody looks.
+        let Some(step) = sequence.scored_step() else { return Ok(()) };
+        if let Some(best) = runner.best(step) {
+            sequence.keep_top(&[best]);
+        } else if let Ok(row) = runner.logits(step) {
+            sequence.keep(row);
         }
-        guesses
-    }
-
-    /// Takes the guesses that were not chosen out of the cache, and tells the drafter what became of them: whether another
-    /// token was chosen (`missed`), or none yet.
-    fn drop_guesses(&mut self, missed: bool) {
-        if let (Some(drafter), made @ 1..) = (&mut self.drafter, self.outlook.made()) {
-            let taken = self.outlook.taken();
-            drafter.learn(made, taken, missed && taken < made);
-        }
-        self.cache.truncate(self.tokens.len());
-        self.outlook.forget_guesses();
-    }
-
-    /// Runs tokens, of which the last `guesses` are not the session's yet.
-    fn step(&mut self, tokens: &[u32], guesses: usize, wanted: Wanted) -> Result<()> {
-        let chosen = tokens.len() - guesses;
-        let wanted = if guesses > 0 { Wanted::All } else { wanted };
-        let vocabulary = self.model().config().vocabulary;
-        let mut steps = [Step { cache: &mut self.cache, tokens, wanted }];
-        let start = Instant::now();
-        let logits = self.runner.run(&mut steps)?;
-        if let Some(drafter) = &mut self.drafter {
-            drafter.timed(tokens.len(), start.elapsed());
-        }
-        let known = if guesses > 0 { &logits[(chosen - 1) * vocabulary..] } else { logits };
-        self.outlook.set(known, vocabulary, &tokens[chosen..]);
-        if let Some(best) = self.runner.best(0) {
-            self.outlook.set_top(&[best]);
-        }
-        self.tokens.extend_from_slice(&tokens[..chosen]);
         Ok(())
     }
 }
@@ -348,7 +298,7 @@ struct SessionScores<'a>(&'a mut Session);
 
 impl Scores for SessionScores<'_> {
     fn top(&self) -> &[(u32, f32)] {
-        self.0.outlook.top()
+        self.0.sequence.outlook().top()
     }
 
     fn all(&mut self) -> Result<&[f32]> {

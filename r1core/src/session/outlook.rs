@@ -1,26 +1,54 @@
-//! What a session knows of the tokens to come.
+//! What a sequence knows of the tokens to come.
 
-/// The logits after a session's last token and, row by row, after the guesses that follow it; or the highest logits after
-/// the last token alone.
+use std::collections::VecDeque;
+
+use crate::speculation::{Draft, Outcome};
+
+/// The logits after a sequence's last token, and after tokens beyond it that the model has read ahead: guesses, and in a
+/// vote tokens that were foreseen. Or the highest logits after the last token alone.
 #[derive(Debug, Default)]
 pub(super) struct Outlook {
-    /// `[row][vocabulary]`; empty where nothing is known. Row `i + 1` is that after guess `i`.
-    rows: Vec<f32>,
+    /// The logits after the last token and after each one of `ahead`; empty where nothing is known.
+    rows: VecDeque<Vec<f32>>,
     /// The highest logits where `rows` is empty, with their tokens, the highest first.
     top: Vec<(u32, f32)>,
-    vocabulary: usize,
-    guesses: Vec<u32>,
-    /// Guesses that were chosen.
-    taken: usize,
+    ahead: VecDeque<u32>,
+    /// Tokens at the front of `ahead` that were foreseen. The others are the latest guesses.
+    foreseen: usize,
+    /// What became of the latest guesses so far.
+    outcome: Option<Outcome>,
+    /// Rows to use again.
+    spare: Vec<Vec<f32>>,
 }
 
+/// Rows that are kept to be used again.
+const SPARE: usize = 2;
+
 impl Outlook {
-    /// Replaces everything by `rows`, `[row][vocabulary]`, with a row more than there are `guesses`, or none.
-    pub(super) fn set(&mut self, rows: &[f32], vocabulary: usize, guesses: &[u32]) {
+    /// The logits after the sequence's last token, where they are known.
+    pub(super) fn logits(&self) -> Option<&[f32]> {
+        self.rows.front().map(Vec::as_slice)
+    }
+
+    /// The highest logits after the sequence's last token, where no others are known.
+    pub(super) fn top(&self) -> &[(u32, f32)] {
+        &self.top
+    }
+
+    /// Whether anything is known.
+    pub(super) fn is_known(&self) -> bool {
+        !self.top.is_empty() || !self.rows.is_empty()
+    }
+
+    /// Tokens that the model has read ahead.
+    pub(super) fn ahead(&self) -> &VecDeque<u32> {
+        &self.ahead
+    }
+
+    /// Replaces everything by the logits `row` after the last token.
+    pub(super) fn set(&mut self, row: &[f32]) {
         self.clear();
-        self.vocabulary = vocabulary;
-        self.rows.extend_from_slice(rows);
-        self.guesses.extend_from_slice(guesses);
+        self.push(row);
     }
 
     /// Replaces everything by the highest logits after the last token.
@@ -29,57 +57,111 @@ impl Outlook {
         self.top.extend_from_slice(top);
     }
 
-    /// Nothing is known any more.
-    pub(super) fn clear(&mut self) {
-        self.rows.clear();
-        self.top.clear();
-        self.guesses.clear();
-        self.taken = 0;
+    /// Adds a token that the model has read behind all others, and the logits after it.
+    pub(super) fn extend(&mut self, token: u32, row: &[f32], foreseen: bool) {
+        self.foreseen += usize::from(foreseen);
+        self.ahead.push_back(token);
+        self.push(row);
     }
 
-    /// The logits after the session's last token, where they are known.
-    pub(super) fn logits(&self) -> Option<&[f32]> {
-        let row = self.taken * self.vocabulary;
-        self.rows.get(row..row + self.vocabulary).filter(|row| !row.is_empty())
+    /// The guesses that are added next are those of `draft`.
+    pub(super) fn begin_guesses(&mut self, draft: &Draft) {
+        let Draft { origin, matched, .. } = *draft;
+        self.outcome = Some(Outcome { origin, matched, right: 0, missed: false });
     }
 
-    /// The highest logits after the session's last token, where no others are known.
-    pub(super) fn top(&self) -> &[(u32, f32)] {
-        &self.top
-    }
-
-    /// Whether anything is known.
-    pub(super) fn is_known(&self) -> bool {
-        !self.top.is_empty() || self.logits().is_some()
-    }
-
-    /// Moves on by `token`, if that is the next guess.
+    /// Moves on by `token`, if that was read ahead.
     pub(super) fn take(&mut self, token: u32) -> bool {
-        let is_next = self.guesses.get(self.taken) == Some(&token);
-        self.taken += usize::from(is_next);
-        is_next
+        if self.ahead.front() != Some(&token) {
+            // What was foreseen wrongly says nothing of the guesses behind it.
+            let guessed = self.foreseen == 0 && !self.ahead.is_empty();
+            self.settle(false, guessed);
+            return false;
+        }
+        self.ahead.pop_front();
+        let row = self.rows.pop_front();
+        self.recycle(row);
+        if self.foreseen > 0 {
+            self.foreseen -= 1;
+        } else {
+            self.settle(true, false);
+        }
+        true
     }
 
-    /// Guesses of the last pass.
-    pub(super) fn made(&self) -> usize {
-        self.guesses.len()
-    }
-
-    /// Those that were chosen.
-    pub(super) fn taken(&self) -> usize {
-        self.taken
-    }
-
-    /// Keeps the logits after the last token and drops the guesses.
-    pub(super) fn forget_guesses(&mut self) {
-        if !self.guesses.is_empty() {
-            *self = self.without_guesses();
+    /// Checks the guesses ahead by what `foresee` makes of the logits before each, given with the number of tokens
+    /// between them and the sequence's last. Drops them from the first wrong one on, and returns the token that comes
+    /// behind all that is left, unless that cannot be foreseen.
+    pub(super) fn foresee(&mut self, mut foresee: impl FnMut(&[f32], usize) -> Option<u32>) -> Option<u32> {
+        loop {
+            let at = self.foreseen;
+            let token = foresee(self.rows.get(at)?, at)?;
+            match self.ahead.get(at) {
+                Some(guess) if *guess == token => {
+                    self.foreseen += 1;
+                    self.settle(true, false);
+                }
+                Some(_) => {
+                    self.settle(false, true);
+                    self.cut(at);
+                    return Some(token);
+                }
+                None => return Some(token),
+            }
         }
     }
 
+    /// What the latest guesses came to, once nothing more is to be learnt of them.
+    pub(super) fn take_outcome(&mut self) -> Option<Outcome> {
+        if self.foreseen == self.ahead.len() { self.outcome.take() } else { None }
+    }
+
+    /// Keeps the logits after the last token and drops what was read ahead.
+    pub(super) fn forget_ahead(&mut self) {
+        self.cut(0);
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn clear(&mut self) {
+        self.cut(0);
+        self.top.clear();
+        let row = self.rows.pop_front();
+        self.recycle(row);
+    }
+
     /// What is known after the last token alone.
-    pub(super) fn without_guesses(&self) -> Outlook {
-        let rows = self.logits().unwrap_or_default().to_vec();
-        Outlook { rows, top: self.top.clone(), vocabulary: self.vocabulary, guesses: Vec::new(), taken: 0 }
+    pub(super) fn without_ahead(&self) -> Outlook {
+        let rows = self.rows.front().cloned().into_iter().collect();
+        Outlook { rows, top: self.top.clone(), ..Outlook::default() }
+    }
+
+    /// Keeps `ahead` tokens that were read ahead.
+    fn cut(&mut self, ahead: usize) {
+        while self.ahead.len() > ahead {
+            self.ahead.pop_back();
+            let row = self.rows.pop_back();
+            self.recycle(row);
+        }
+        self.foreseen = self.foreseen.min(ahead);
+    }
+
+    fn settle(&mut self, right: bool, missed: bool) {
+        if let Some(outcome) = &mut self.outcome {
+            outcome.right += usize::from(right);
+            outcome.missed |= missed;
+        }
+    }
+
+    fn push(&mut self, row: &[f32]) {
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.clear();
+        kept.extend_from_slice(row);
+        self.rows.push_back(kept);
+    }
+
+    fn recycle(&mut self, row: Option<Vec<f32>>) {
+        if self.spare.len() < SPARE {
+            self.spare.extend(row);
+        }
     }
 }

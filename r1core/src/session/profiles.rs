@@ -45,6 +45,14 @@ impl Profiles {
         }
     }
 
+    /// The token that [`Profiles::sample`] will most likely draw for a later `position`. Changes nothing.
+    pub(super) fn foresee(&mut self, phase: Phase, logits: &[f32], position: u64) -> Option<u32> {
+        let inside = std::mem::replace(&mut self.inside, phase == Phase::Thinking);
+        let foreseen = self.current().sample(logits, position).ok();
+        self.inside = inside;
+        foreseen.map(|sampled| sampled.id)
+    }
+
     /// Enters the token that was drawn last into the history of penalties.
     pub(super) fn accept(&mut self, id: u32) {
         self.current().accept(id);

@@ -163,6 +163,17 @@ impl Sequencer {
         Next::Run(&self.run, wanted)
     }
 
+    /// The token that [`Sequencer::next`] will most likely choose for `position`, one of those to come, from the logits
+    /// before it. Whatever it says, `next` decides. `None` where a rule has a say in it, and at the end of the turn.
+    pub(super) fn foresee(&mut self, logits: &[f32], position: usize) -> Option<u32> {
+        if self.gate.is_shut() {
+            return None;
+        }
+        let phase = self.control.machine().phase();
+        let id = self.profiles.foresee(phase, logits, position as u64)?;
+        (self.ignore_end || !self.model.tokenizer().is_end_of_generation(id)).then_some(id)
+    }
+
     /// Makes the token that ends the turn an event like the others.
     pub(super) fn tell_end(&mut self) {
         self.tells_end = true;

@@ -4,21 +4,23 @@
 //! the weights. The kernels give every row the same bits in any batch and the sampler is keyed by the position, so what
 //! is generated does not depend on the guesses: they change the time and nothing else.
 //!
-//! Source of the method: suffix matching over the prompt and the output (SuffixDecoding, Oliaro et al. 2024, and prompt
-//! lookup), with the length chosen by what passes of each width were measured to take.
+//! Source of the method: suffix matching over the prompt, the output and, in a vote, the other samples (SuffixDecoding,
+//! Oliaro et al. 2024, and prompt lookup), with the length chosen by what passes of each width were measured to take.
 
 mod pacing;
+mod prices;
 mod suffixes;
 
 use std::time::Duration;
 
 use pacing::Pacing;
-use suffixes::Suffixes;
+pub(crate) use suffixes::Suffixes;
 
-/// Most guesses of one pass.
+/// Most guesses of one sequence in one pass.
 pub(crate) const MOST_GUESSES: usize = 7;
 
-/// Whether a session guesses tokens ahead. Changes speed, no bit of the result.
+/// Whether a session guesses tokens ahead, for itself and for the samples of its votes. Changes speed, no bit of the
+/// result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Speculation {
     /// As many guesses as the measured times of passes and the measured share of right guesses make worth while; none
@@ -31,7 +33,7 @@ pub enum Speculation {
     Always(usize),
 }
 
-/// What a session's guesses came to.
+/// What a session's guesses came to, those for its votes included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Guesses {
     /// Guessed tokens that went through the model.
@@ -40,40 +42,63 @@ pub struct Guesses {
     pub taken: u64,
 }
 
-/// Guesses the tokens that follow a text.
+/// Where a guess comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Origin {
+    /// The sequence's own text, its prompt included.
+    #[default]
+    Own,
+    /// Another sample of the same vote.
+    Sibling,
+}
+
+/// Guesses for one sequence.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draft {
+    /// The tokens, the first of which are the likeliest.
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) origin: Origin,
+    /// How long the match behind them was.
+    pub(crate) matched: usize,
+}
+
+/// What guesses came to. The sequence's next token is not among `right` where that was another than the guess
+/// (`missed`) or is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) origin: Origin,
+    pub(crate) matched: usize,
+    pub(crate) right: usize,
+    pub(crate) missed: bool,
+}
+
+/// Decides how many guesses a pass takes.
 #[derive(Debug, Clone)]
 pub(crate) struct Drafter {
     speculation: Speculation,
-    suffixes: Suffixes,
     pacing: Pacing,
     counts: Guesses,
-    /// How long the match behind the last guesses was.
-    matched: usize,
 }
 
 impl Drafter {
-    /// A drafter that has seen no text; `None` where none is wanted.
+    /// A drafter that has seen no pass; `None` where none is wanted.
     pub(crate) fn new(speculation: Speculation) -> Option<Drafter> {
-        let (suffixes, pacing) = (Suffixes::default(), Pacing::default());
-        let drafter = Drafter { speculation, suffixes, pacing, counts: Guesses::default(), matched: 0 };
+        let drafter = Drafter { speculation, pacing: Pacing::default(), counts: Guesses::default() };
         (!matches!(speculation, Speculation::Off | Speculation::Always(0))).then_some(drafter)
     }
 
-    /// Appends to `to` the guesses for what follows `text`, `room` at most.
-    pub(crate) fn guess(&mut self, text: &[u32], room: usize, to: &mut Vec<u32>) {
-        let Some(found) = self.suffixes.find(text) else { return };
-        self.matched = found.matched;
-        let wanted = match self.speculation {
-            Speculation::Always(count) => count.min(MOST_GUESSES),
-            _ => self.pacing.length(found.matched),
-        };
-        let begin = to.len();
-        for i in 0..wanted.min(room) {
-            // A match that reaches the text's end goes on with its own guesses: a period repeats.
-            let at = found.next + i;
-            let token = if at < text.len() { text[at] } else { to[begin + at - text.len()] };
-            to.push(token);
+    /// Whether the best of guesses would be worth a place in a pass of `columns` tokens of `sequences` sequences.
+    pub(crate) fn hopes(&mut self, columns: usize, sequences: usize) -> bool {
+        self.speculation != Speculation::Auto || self.pacing.hopes(columns, sequences)
+    }
+
+    /// Cuts the drafts to what is worth its time in a pass of `columns` tokens of `sequences` sequences without them.
+    pub(crate) fn cut(&mut self, columns: usize, sequences: usize, drafts: &mut [Draft]) {
+        match self.speculation {
+            Speculation::Always(count) => drafts.iter_mut().for_each(|draft| draft.tokens.truncate(count)),
+            _ => self.pacing.cut(columns, sequences, drafts),
         }
+        self.counts.made += drafts.iter().map(|draft| draft.tokens.len() as u64).sum::<u64>();
     }
 
     /// Notes that a pass of `columns` tokens took `time`.
@@ -81,11 +106,10 @@ impl Drafter {
         self.pacing.timed(columns, time);
     }
 
-    /// Notes that `taken` of `made` guesses were right before one was wrong or the text ended.
-    pub(crate) fn learn(&mut self, made: usize, taken: usize, missed: bool) {
-        self.counts.made += made as u64;
-        self.counts.taken += taken as u64;
-        self.pacing.learn(self.matched, taken, missed);
+    /// Notes what guesses came to.
+    pub(crate) fn learn(&mut self, outcome: Outcome) {
+        self.counts.taken += outcome.right as u64;
+        self.pacing.learn(outcome);
     }
 
     /// The counts so far.
@@ -97,25 +121,6 @@ impl Drafter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn guesses(text: &[u32], room: usize) -> Vec<u32> {
-        let mut to = Vec::new();
-        Drafter::new(Speculation::Always(7)).unwrap().guess(text, room, &mut to);
-        to
-    }
-
-    #[test]
-    fn what_followed_the_last_time_is_guessed() {
-        assert_eq!(guesses(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 2, 3], 4), [4, 5, 6, 7]);
-        assert!(guesses(&[1, 2, 3], 7).is_empty(), "nothing repeats");
-        assert!(guesses(&[1, 2, 3, 4, 1, 2], 0).is_empty(), "no room");
-    }
-
-    #[test]
-    fn a_period_goes_on_beyond_the_text() {
-        assert_eq!(guesses(&[5, 6, 7, 5, 6, 7, 5], 7), [6, 7, 5, 6, 7, 5, 6]);
-        assert_eq!(guesses(&[8, 8, 8], 5), [8, 8, 8, 8, 8]);
-    }
 
     #[test]
     fn none_are_made_where_none_are_wanted() {

@@ -14,9 +14,12 @@ use std::time::Instant;
 
 use super::generation::Input;
 use super::{Finish, Session, Usage};
+use super::{Sequence, pass};
 use crate::answer::{extract, normalise};
 use crate::cache::KvCache;
+use crate::model::Runner;
 use crate::reasoning::CloseReason;
+use crate::speculation::{Drafter, Suffixes};
 use crate::voting::{Ballot, Decision, Tally};
 use crate::{Error, ErrorKind, Result};
 use sample::Sample;
@@ -34,7 +37,9 @@ impl Session {
     ///
     /// The samples continue one copy of the prompt's cache, decode as one batch, and each is what
     /// [`Session::generate`] gives with [`VoteOptions::sample_options`], bit for bit, whatever the number of samples and
-    /// whichever others run beside it. Nothing depends on the clock, so a vote is reproducible.
+    /// whichever others run beside it. Nothing depends on the clock, so a vote is reproducible. Where it was measured to
+    /// save time, tokens of a sample are guessed from what it and the others say
+    /// ([`SessionOptions::speculation`](super::SessionOptions::speculation)), which changes no event.
     ///
     /// ```no_run
     /// use r1core::{Model, SessionOptions, VoteOptions};
@@ -106,6 +111,8 @@ pub struct VoteState {
     handle: VoteHandle,
     /// The running samples, by index.
     running: Vec<Sample>,
+    /// The prompt and the texts of all samples, searched for what to guess.
+    texts: Suffixes,
     tally: Tally,
     samples: Vec<VoteSample>,
     usage: Usage,
@@ -136,6 +143,7 @@ impl VoteState {
             cancelled: 0,
             handle: VoteHandle::default(),
             running: Vec::new(),
+            texts: Suffixes::default(),
             tally: Tally::with_voters(options.voters),
             samples: Vec::new(),
             usage: Usage::default(),
@@ -194,7 +202,8 @@ impl VoteState {
 
     /// Memory of the cache, in bytes: the session's and that of all running samples, with shared pages counted once.
     pub fn cache_bytes(&self, session: &Session) -> usize {
-        KvCache::bytes_together(self.running.iter().map(Sample::cache).chain([&session.cache]))
+        let sequences = self.running.iter().map(Sample::sequence).chain([&session.sequence]);
+        KvCache::bytes_together(sequences.map(Sequence::cache))
     }
 
     /// Reads the prompt, or runs every sample one step; then starts the samples that are wanted.
@@ -231,22 +240,31 @@ impl VoteState {
         self.usage.cached = *read.as_ref().unwrap_or(&0);
         self.usage.prefill = start.elapsed();
         self.decode_start = Some(Instant::now());
-        read.map(|_| ())
+        if session.drafter.is_some() {
+            self.texts.follow(0, session.tokens());
+        }
+        read?;
+        // Later samples begin with them, too, when the runner has run others.
+        session.logits().map(|_| ())
     }
 
     fn step(&mut self, session: &mut Session) -> Result<Option<Decision>> {
         if self.running.is_empty() {
             return Ok(None);
         }
-        let mut steps: Vec<_> = self.running.iter_mut().map(Sample::step).collect();
-        session.runner.run(&mut steps)?;
+        let Session { runner, drafter, .. } = session;
+        self.pass(runner, drafter.as_mut())?;
         let mut decision = None;
-        for (step, mut sample) in std::mem::take(&mut self.running).into_iter().enumerate() {
+        let before = std::mem::take(&mut self.running);
+        for mut sample in before {
             // Once the vote is decided the others are not asked any more.
             if decision.is_none() {
-                sample.advance(&mut session.runner.scores(step))?;
+                sample.advance(runner)?;
             }
             if sample.ended() {
+                if let (Some(drafter), Some(outcome)) = (drafter.as_mut(), sample.sequence_mut().end()) {
+                    drafter.learn(outcome);
+                }
                 decision = self.count(sample)?;
             } else {
                 self.running.push(sample);
@@ -255,11 +273,27 @@ impl VoteState {
         Ok(decision)
     }
 
+    /// Runs the model where a sample waits for it. Each sample then goes one step on, wherever its logits come from, so that
+    /// what was guessed changes no decision.
+    fn pass(&mut self, runner: &mut Runner, mut drafter: Option<&mut Drafter>) -> Result<()> {
+        if !self.running.iter().any(|sample| sample.sequence().is_waiting()) {
+            return Ok(());
+        }
+        if let Some(drafter) = &mut drafter {
+            self.running.iter_mut().for_each(Sample::lead);
+            pass::guess(drafter, &mut self.texts, self.running.iter_mut().map(Sample::sequence_mut));
+        }
+        pass::run(runner, drafter, self.running.iter_mut().map(Sample::sequence_mut))
+    }
+
     /// Starts samples until enough run to end the vote if they agree.
     fn start_samples(&mut self, session: &mut Session) -> Result<Option<Decision>> {
         let most = self.options.batch.unwrap_or(usize::MAX);
         while self.started < self.limit() && self.running.len() < most.min(self.wanted()) {
             let options = self.options.sample_options(self.started);
+            if session.drafter.is_some() {
+                self.texts.branch(self.started + 1, 0);
+            }
             let sample = Sample::start(session, &self.tail, self.started, &options, &self.handle)?;
             self.started += 1;
             if !sample.ended() {
@@ -292,6 +326,9 @@ impl VoteState {
     /// # Errors
     /// `Argument` for a weight of the host's that is none.
     fn count(&mut self, sample: Sample) -> Result<Option<Decision>> {
+        if !self.texts.is_empty() {
+            self.texts.follow(sample.sequence().text(), sample.sequence().tokens());
+        }
         let mut sample = sample.finish();
         sample.answer = self.answer(&sample.text);
         let natural = matches!(sample.close, CloseReason::Natural | CloseReason::None);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::super::sequence::Sequence;
 use super::super::sequencer::{Next, Sequencer};
 use super::super::{Done, Event, Finish, GenerateOptions, Session, SessionScores, TokenEvent, Usage};
 use super::{VoteHandle, VoteSample};
 use crate::Result;
-use crate::cache::KvCache;
-use crate::model::{Step, Wanted};
+use crate::model::Runner;
 use crate::reasoning::CloseReason;
 use crate::sampler::Scores;
 
@@ -16,12 +16,7 @@ use crate::sampler::Scores;
 pub(super) struct Sample {
     index: usize,
     sequencer: Sequencer,
-    cache: KvCache,
-    /// Tokens that the model has not read yet: those after `run` in `tokens`.
-    run: usize,
-    tokens: Vec<u32>,
-    /// What is wanted of the last of them.
-    wanted: Wanted,
+    sequence: Sequence,
     chosen: Vec<TokenEvent>,
     thought: String,
     text: String,
@@ -42,13 +37,11 @@ impl Sample {
         sequencer.tell_end();
         handle.enter(index, sequencer.think_handle());
         sequencer.prompt_read(session.tokens(), session.tokens().len(), Duration::ZERO);
+        let most = options.max_tokens.unwrap_or(usize::MAX);
         let mut sample = Sample {
             index,
             sequencer,
-            cache: session.cache.fork(),
-            run: 0,
-            tokens: Vec::new(),
-            wanted: Wanted::Last,
+            sequence: Sequence::new(session.sequence.cache().fork(), index + 1, most),
             chosen: Vec::new(),
             thought: String::new(),
             text: String::new(),
@@ -63,37 +56,56 @@ impl Sample {
         self.index
     }
 
-    pub(super) fn cache(&self) -> &KvCache {
-        &self.cache
+    pub(super) fn sequence(&self) -> &Sequence {
+        &self.sequence
+    }
+
+    pub(super) fn sequence_mut(&mut self) -> &mut Sequence {
+        &mut self.sequence
     }
 
     /// Tokens generated so far.
     pub(super) fn len(&self) -> usize {
-        self.tokens.len()
+        self.sequence.tokens().len() + self.sequence.unread().len()
     }
 
     pub(super) fn ended(&self) -> bool {
         self.sequencer.ended()
     }
 
-    /// What the model reads next, in a batch with other samples.
-    pub(super) fn step(&mut self) -> Step<'_> {
-        Step { cache: &mut self.cache, tokens: &self.tokens[self.run..], wanted: self.wanted }
+    /// Has the next pass of the others read on here, too, where it is known what; see [`Sequence::lead`].
+    pub(super) fn lead(&mut self) {
+        let Sample { sequence, sequencer, .. } = self;
+        sequence.lead(|logits, position| sequencer.foresee(logits, position));
     }
 
-    /// After the step has run: takes its scores and chooses what comes next.
-    pub(super) fn advance(&mut self, scores: &mut dyn Scores) -> Result<()> {
-        self.run = self.tokens.len();
-        self.choose(scores)
+    /// Chooses what comes next, from what the runner's last run gave or what the sequence has kept.
+    pub(super) fn advance(&mut self, runner: &mut Runner) -> Result<()> {
+        match self.sequence.scored_step() {
+            Some(step) => self.choose(&mut runner.scores(step)),
+            None => {
+                let Sample { sequence, sequencer, .. } = self;
+                let mut kept = sequence.outlook().logits().unwrap_or_default();
+                let next = sequencer.next(&mut kept, sequence.position())?;
+                Self::go_on(sequence, next);
+                self.take_events();
+                Ok(())
+            }
+        }
     }
 
     fn choose(&mut self, scores: &mut dyn Scores) -> Result<()> {
-        if let Next::Run(tokens, wanted) = self.sequencer.next(scores, self.cache.len())? {
-            self.tokens.extend_from_slice(tokens);
-            self.wanted = wanted;
-        }
+        let next = self.sequencer.next(scores, self.sequence.position())?;
+        Self::go_on(&mut self.sequence, next);
         self.take_events();
         Ok(())
+    }
+
+    fn go_on(sequence: &mut Sequence, next: Next<'_>) {
+        if let Next::Run(tokens, wanted) = next {
+            let rest = sequence.take(tokens);
+            sequence.expect(rest, wanted);
+        }
     }
 
     fn take_events(&mut self) {
@@ -119,7 +131,7 @@ impl Sample {
             answer: None,
             thought: self.thought,
             text: self.text,
-            tokens: self.tokens,
+            tokens: self.sequence.into_tokens(),
             chosen: self.chosen,
             usage: self.usage,
             finish,
